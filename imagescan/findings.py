@@ -1,0 +1,151 @@
+"""Findings and the report that holds them: all that reports, the gate and the store ever see.
+
+Plain frozen values with text in them, no handle on the image. Vocabulary: ``product.md``
+(tiers, certainty, severity). Text may come from a hostile image: it is escaped where it is
+shown (``reports``), never here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a finding is for the gate."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """3 for error, 2 for warning, 1 for note."""
+        return {"error": 3, "warning": 2, "note": 1}[self.value]
+
+
+class Tier(StrEnum):
+    """How an object comes to be started or loaded (``product.md``, Grading)."""
+
+    STARTUP = "startup"
+    COMMAND = "command"
+    PLUGIN = "plugin"
+    DORMANT = "dormant"
+
+
+class Certainty(StrEnum):
+    """Whether what a finding says must happen."""
+
+    CERTAIN = "certain"
+    CONDITIONAL = "conditional"
+    LATENT = "latent"
+
+
+@dataclass(frozen=True, slots=True)
+class TrailLine:
+    """One place that the loader (or the kernel, or PATH lookup) looked at, and what it found."""
+
+    source: str
+    candidate: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The layer that caused it: ``action`` is added, replaced, removed or hid; ``path`` what it
+    did that to. ``layer_digest`` is the diff ID, ``created_by`` the history line ("" if unknown)."""
+
+    layer_index: int
+    layer_digest: str
+    created_by: str
+    action: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One cause, judged by one rule.
+
+    ``object`` is the path concerned; ``requesters`` all objects that suffer from the same
+    cause, the most important first; ``items`` what is missing (sonames, versions, symbols).
+    ``runtime_message`` is verbatim what the user would meet. ``condition`` says when, if the
+    certainty is conditional. ``fingerprint`` is stable across rebuilds (32 hex digits).
+    """
+
+    rule: str
+    title: str
+    severity: Severity
+    tier: Tier
+    certainty: Certainty
+    object: str
+    message: str
+    runtime_message: str = ""
+    items: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    trail: tuple[TrailLine, ...] = ()
+    blame: tuple[Blame, ...] = ()
+    owner: str = ""
+    condition: str = ""
+    why: str = ""
+    fix: str = ""
+    references: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """Something that could not be looked at, and why. ``layer_index`` is None for the whole image."""
+
+    path: str
+    reason: str
+    layer_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """One layer, for the report. Sizes in bytes, None where unknown."""
+
+    index: int
+    digest: str
+    diff_id: str
+    size: int | None
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """Which image was judged. Empty strings where the source does not know."""
+
+    reference: str
+    digest: str
+    config_digest: str
+    platform: str
+    distribution: str  # os-release PRETTY_NAME
+    libc: tuple[str, ...]  # "glibc 2.36", "musl 1.2.5": what loaders the image has
+    layers: tuple[LayerSummary, ...]
+    history_aligned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was looked at. ``objects`` counts per tier, in the order of ``Tier``."""
+
+    entries: int
+    elf_files: int
+    programs: int
+    scripts: int
+    needed: int
+    objects: tuple[tuple[Tier, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """The whole answer for one image of one platform, findings worst first."""
+
+    image: ImageSummary
+    findings: tuple[Finding, ...]
+    incomplete: tuple[Incomplete, ...]
+    counts: Counts
+    startup_command: tuple[str, ...]
+    tool_version: str

@@ -1,0 +1,153 @@
+"""What a layer hands on: its entries, whiteouts, and the facts of the files that matter.
+
+Follows the OCI image specification (layer.md) and POSIX ustar/PAX. Paths inside an image are
+``ImagePath``: text decoded from the tar's bytes as UTF-8 with surrogateescape, without leading
+or trailing slash, ``.`` or ``..`` in a layer index ("usr/bin/env"; the root is ""), and with a
+leading slash ("/usr/bin/env") everywhere after the ``filesystem`` room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType, Protocol
+
+from imagescan.reference import Digest
+
+ImagePath = NewType("ImagePath", str)
+
+
+class EntryKind(IntEnum):
+    """What an entry is; a hard link is a FILE that shares its target's inode."""
+
+    FILE = 0
+    DIRECTORY = 1
+    SYMLINK = 2
+    CHARACTER_DEVICE = 3
+    BLOCK_DEVICE = 4
+    FIFO = 5
+
+
+class Body(Protocol):
+    """The content of one regular file, random access while its layer streams by."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, as read (not as claimed)."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes from ``offset``; fewer than ``length`` only at the end of the file."""
+        ...
+
+
+class ContentInspector(Protocol):
+    """Looks at each regular file as it streams by, and keeps facts of those that matter.
+
+    ``NAME`` and ``VERSION`` key the layer cache: facts change, the version changes.
+    """
+
+    NAME: str
+    VERSION: int
+
+    def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
+        """Whether ``inspect`` should see the whole body; ``head`` is its first bytes (up to 512)."""
+        ...
+
+    def inspect(self, path: ImagePath, body: Body) -> object | None:
+        """The facts of one file (a frozen value), or None when it is of no interest.
+
+        Raises:
+            MalformedBinary, LimitExceeded: recorded as an incomplete entry; the layer goes on.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerEntry:
+    """One entry of a layer's tar after normalisation.
+
+    ``serial`` tells entries of one layer apart; entries of a hard-link group within the layer
+    share it. ``target`` is a symlink's text as written. ``hard_link`` is the path of a hard
+    link whose target is not in this layer (so it must be looked up below), else None.
+    ``implicit`` marks a directory that no tar entry names but whose children exist.
+    ``capability`` is the raw ``security.capability`` xattr. ``content`` is what the inspector
+    made of the file.
+    """
+
+    path: ImagePath
+    kind: EntryKind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    serial: int
+    target: str = ""
+    hard_link: ImagePath | None = None
+    capability: bytes | None = None
+    implicit: bool = False
+    content: object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file of a layer whose facts could not be had, and why (one sentence)."""
+
+    path: ImagePath
+    reason: str
+
+
+class LayerIndex(Protocol):
+    """Everything later rooms need to know of one layer, immutable once made."""
+
+    @property
+    def diff_id(self) -> Digest:
+        """Digest of the uncompressed tar, computed while reading."""
+        ...
+
+    @property
+    def blob_digest(self) -> Digest | None:
+        """Digest of the blob as stored, computed while reading."""
+        ...
+
+    @property
+    def compressed_size(self) -> int:
+        """Bytes of the blob as stored."""
+        ...
+
+    @property
+    def uncompressed_size(self) -> int:
+        """Bytes of the tar."""
+        ...
+
+    @property
+    def unread(self) -> tuple[UnreadFile, ...]:
+        """Files whose content could not be understood."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def entry(self, path: ImagePath) -> LayerEntry | None:
+        """The entry at exactly this path in this layer (the last one, when a tar repeats it)."""
+        ...
+
+    def entries(self) -> Iterator[LayerEntry]:
+        """Every entry, parents before children."""
+        ...
+
+    def children(self, directory: ImagePath) -> tuple[str, ...]:
+        """Names directly under a directory in this layer, whiteouts not included."""
+        ...
+
+    def is_whiteout(self, path: ImagePath) -> bool:
+        """Whether this layer removes exactly this path of lower layers (``.wh.NAME``)."""
+        ...
+
+    def is_opaque(self, directory: ImagePath) -> bool:
+        """Whether this layer hides all lower entries under this directory (``.wh..wh..opq``)."""
+        ...
+
+    def whiteouts(self) -> tuple[ImagePath, ...]:
+        """Every path that this layer removes."""
+        ...

@@ -1,0 +1,210 @@
+"""What the loader room hands on: which object answered each request, how, and the whole trail.
+
+Names follow glibc (link map, search path, scope) and ``loader.md`` sections 1 and 4 to 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import PathResolution
+from imagescan.layers.values import ImagePath
+
+
+class LoaderKind(StrEnum):
+    """Which dynamic loader a program asks for."""
+
+    GLIBC = "glibc"
+    MUSL = "musl"
+    OTHER = "other"  # uClibc, bionic, klibc: known by name, not simulated
+
+
+class How(StrEnum):
+    """How a request was satisfied; also the source of a search step."""
+
+    LOADED = "loaded"  # an object already in the link map answers to the name
+    RPATH = "rpath"
+    LIBRARY_PATH = "ld_library_path"
+    RUNPATH = "runpath"
+    CACHE = "cache"
+    DEFAULT = "default"
+    PATH_FILE = "path_file"  # musl: etc/ld-musl-ARCH.path
+    DIRECT = "path"  # the name has a slash
+    RESERVED = "reserved"  # musl: libc. libm. ... are the loader itself
+    LOADER = "loader"  # the dynamic loader's own file
+    VDSO = "vdso"
+    PRELOAD = "preload"
+    PROGRAM = "program"
+
+
+class Outcome(StrEnum):
+    """What one search step found."""
+
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+    WRONG_CLASS = "wrong class"
+    WRONG_MACHINE = "wrong machine"
+    KERNEL_TOO_OLD = "needs a newer kernel"
+    LIST_ABANDONED = "list abandoned"  # ELOOP and the like end a list (glibc) or the search (musl)
+    STOPS = "stops here"  # the loader gives up at this file; detail says why
+    NOT_USED = "not used"  # token unknown, cache entry refused, secure mode; detail says why
+    FOUND = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStep:
+    """One line of ``LD_DEBUG=libs``: a candidate path tried, on whose behalf, and the outcome.
+
+    ``directory`` is the search directory (or the cache or path file), ``owner`` the object whose
+    run path it was ("" for others), ``detail`` the reason in the loader's words.
+    """
+
+    source: How
+    directory: str
+    candidate: str
+    outcome: Outcome
+    owner: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A request that nothing satisfied.
+
+    ``message`` is the reason in the loader's words ("cannot open shared object file: No such
+    file or directory", "invalid ELF header", ...). ``stopped_by`` is the file that made the
+    loader stop, or "". ``elsewhere`` lists files of the image that would have answered, had
+    they been on the search path.
+    """
+
+    message: str
+    stopped_by: str = ""
+    wrong_class: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedObject:
+    """One object of a link map.
+
+    ``path`` is the path as the loader opened it (for ``$ORIGIN``), ``real`` the same after
+    symlinks. ``requested`` is the first name that it was asked by, ``requester`` the position
+    of the object that asked first in the link map (-1: nobody, the program or a preload).
+    """
+
+    path: str
+    real: ImagePath
+    inode: tuple[int, int]
+    elf: ElfFacts
+    requested: str
+    requester: int
+    how: How
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One needed entry of one object and its answer.
+
+    ``requester`` and ``found`` are positions in ``LinkMap.objects`` (``found`` None: missing, or
+    answered by the kernel's vDSO). ``filter`` says that the request came from DT_FILTER.
+    """
+
+    needed: str
+    requester: int
+    found: int | None
+    how: How | None
+    missing: Missing | None = None
+    trail: tuple[SearchStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MissingVersion:
+    """A version node that a library does not define (glibc, dl-version.c).
+
+    ``library`` is the name as needed, ``provider`` the path of the object that answers to it.
+    """
+
+    version: str
+    library: str
+    provider: str
+    needed_by: str
+    weak: bool = False
+
+
+class Binding(StrEnum):
+    """When a missing symbol is noticed."""
+
+    IMMEDIATE = "immediate"
+    LAZY = "lazy"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingSymbol:
+    """A strong undefined symbol that no object in scope defines.
+
+    ``library`` is the file that the reference's version names ("" when unversioned): the one
+    where it was expected at link time.
+    """
+
+    symbol: str
+    version: str | None
+    needed_by: str
+    binding: Binding
+    library: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderFault:
+    """Another reason why the loader or the kernel refuses: ``code`` is a stable word
+    (``relr-without-version``, ``cpu-level``, ``version-file-not-loaded``, ``kernel-errno`` ...),
+    ``object`` the path concerned, ``message`` the text that the user would have met."""
+
+    code: str
+    object: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderIdentity:
+    """The dynamic loader that serves one program.
+
+    ``requested`` is the PT_INTERP string (or the name chosen for a library without one),
+    ``resolution`` how the image answers it, ``elf`` the loader file's facts (None: not ELF or
+    absent). ``version`` is (2, 36) for glibc, (1, 2, 5) for musl, None when unknown.
+    """
+
+    kind: LoaderKind
+    requested: str
+    resolution: PathResolution
+    elf: ElfFacts | None
+    version: tuple[int, ...] | None = None
+
+    @property
+    def path(self) -> ImagePath | None:
+        """The loader file's canonical path, or None when it is missing."""
+        return self.resolution.entry.path if self.resolution.entry else None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMap:
+    """What the dynamic loader would do with one program (or one library, asked as if it were).
+
+    ``objects`` is in load order, the program first; ``resolutions`` has every needed entry of
+    every object, in the order asked. ``interpreter_fault`` is set when the kernel refuses the
+    program before any library matters: (errno name, message).
+    """
+
+    program: ImagePath
+    loader: LoaderIdentity | None
+    objects: tuple[LoadedObject, ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
+    missing_versions: tuple[MissingVersion, ...] = ()
+    missing_symbols: tuple[MissingSymbol, ...] = ()
+    faults: tuple[LoaderFault, ...] = ()
+    interpreter_fault: tuple[str, str] | None = None
+
+    @property
+    def missing(self) -> tuple[Resolution, ...]:
+        """The requests that nothing satisfied, in the order asked."""
+        return tuple(resolution for resolution in self.resolutions if resolution.missing)
