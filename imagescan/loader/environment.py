@@ -1,0 +1,32 @@
+"""What surrounds a process when the kernel starts it: the inputs of the simulation besides files.
+
+Enters from the image's config (and what-if options); leaves unchanged into every search. Follows
+``loader.md`` sections 1, 4.8 and 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imagescan.filesystem.values import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnvironment:
+    """The environment of the programs of one image.
+
+    ``cpu`` lists the enabled glibc-hwcaps names of the target machine, best first, such as
+    ``("x86-64-v3", "x86-64-v2")``; empty is the baseline. ``kernel`` is the running kernel's
+    version, for ABI tags. ``bind_now`` and the LD_* variables are read from ``variables``.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str = "/"
+    credentials: Credentials = Credentials()
+    cpu: tuple[str, ...] = ()
+    kernel: tuple[int, int, int] = (6, 0, 0)
+
+    def variable(self, name: str) -> str:
+        """A variable's value, empty when unset."""
+        return self.variables.get(name, "")
