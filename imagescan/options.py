@@ -1,0 +1,51 @@
+"""What a caller asks of a scan, as one frozen value; and what a scan tells while it runs.
+
+The command line, and later the webhook and the sweep, make these; ``imagescan.scan`` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Stage(StrEnum):
+    """What a scan is doing."""
+
+    FETCHING = "fetching"  # asking the source for the manifest and config
+    LAYERS = "layers"  # reading layers
+    JUDGING = "judging"  # link maps and rules
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far a scan is. ``bytes_done`` and ``bytes_total`` count bytes of layers as stored over
+    the whole image; ``bytes_total`` is 0 where the source does not know the sizes."""
+
+    image: str
+    stage: Stage
+    layers_done: int = 0
+    layers_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """The wishes of a caller; every default is what a plain ``imagescan IMAGE`` does.
+
+    ``platform`` is ``OS/ARCH[/VARIANT]``, ``all``, or None for the host's. ``rules_directories``
+    add or override rules, the last one winning. ``cpu`` is the CPU level that the image must run
+    on (``x86-64-v2``). ``user`` and ``entrypoint`` replace what the image's config says, as a
+    pod's specification may. ``on_progress`` is called from any thread and must be quick.
+    """
+
+    platform: str | None = None
+    rules_directories: tuple[Path, ...] = ()
+    insecure: bool = False
+    cpu: str | None = None
+    user: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    on_progress: Callable[[ProgressEvent], None] | None = None
