@@ -1,0 +1,148 @@
+"""imagescan's link maps against the truth of a whole root file system, edge for edge.
+
+In: a root directory. Out: a ``Comparison`` with counts and every disagreement. Per file it compares
+the objects in load order (path as opened), the answer to every needed entry of every object, who
+asked first and which part of the search answered (glibc), missing versions, and undefined symbols,
+immediate and lazy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagescan.layers.values import ImagePath
+from imagescan.loader.values import Binding, How, LinkMap
+from tests.oracle.model import environment, filesystem, host_cpu
+from tests.oracle.roots import root as make_root
+from tests.oracle.truth import Truth, ask, canonical, describe, elf_files, inside, is_asked
+
+OWN = (How.LOADER, How.VDSO, How.RESERVED)
+SEARCHED = (How.RPATH, How.RUNPATH, How.LIBRARY_PATH, How.CACHE, How.DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One fact where imagescan and the real loader differ."""
+
+    file: str
+    fact: str
+    truth: object
+    model: object
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.fact}: the loader says {self.truth}, imagescan says {self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome for one root."""
+
+    counts: Counter[str]
+    disagreements: tuple[Disagreement, ...]
+
+
+def compare_root(root: Path) -> Comparison:
+    """Compare every ELF file that a loader of this machine can be asked about."""
+    from imagescan.loader.simulate import Simulation
+
+    surroundings = environment(cpu=host_cpu(make_root("trixie")))
+    simulation = Simulation(filesystem(root), surroundings)
+    counts: Counter[str] = Counter()
+    disagreements: list[Disagreement] = []
+    for file in elf_files(root):
+        described = describe(inside(root, file))
+        if not is_asked(described) or described is None:
+            counts["ELF files that no loader of this machine takes"] += 1
+            continue
+        truth = ask(root, file, described)
+        model = simulation.link_map(ImagePath(file))
+        disagreements.extend(compare(root, truth, model))
+        counts["files"] += 1
+        counts[f"files asked of {truth.loader}"] += 1
+        counts["objects"] += len(truth.objects)
+        counts["edges"] += len(truth.edges)
+        counts["edges unanswered"] += sum(edge.path is None for edge in truth.edges)
+        counts["searches"] += len(truth.requests)
+        counts["missing versions"] += len(truth.missing_versions)
+        counts["undefined symbols"] += len(truth.all_symbols)
+        counts["refused"] += bool(truth.refusal)
+    return Comparison(counts, tuple(disagreements))
+
+
+def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
+    """Every difference between the truth and imagescan's link map of one file."""
+
+    def differ(fact: str, expected: object, claimed: object) -> Iterator[Disagreement]:
+        if expected != claimed:
+            yield Disagreement(truth.file, fact, expected, claimed)
+
+    loader = str(model.loader.kind) if model.loader else "none"
+    yield from differ("loader", truth.loader, loader)
+    refused = model.interpreter_fault is not None or any(gone.missing.stopped_by for gone in model.missing)
+    yield from differ("refused", truth.refusal, refused and "refused" or "")
+    if truth.refusal:
+        return
+    found = [path for _, path in truth.objects if path]
+    claimed = [one.path for one in model.objects[1:] if one.how not in OWN]
+    yield from differ("objects in load order", found, claimed)
+    yield from _edges(root, truth, model)
+    if truth.requests:
+        asked = {request.path: (request.requester, request.how) for request in truth.requests}
+        paths = [one.path for one in model.objects]
+        said = {
+            one.path: (paths[one.requester], str(one.how)) for one in model.objects if one.how in SEARCHED
+        }
+        yield from _mappings(truth.file, "search that found", asked, said)
+    versions = {(miss.needed_by, miss.library, miss.version) for miss in model.missing_versions}
+    yield from differ("missing versions", sorted(truth.missing_versions), sorted(versions))
+    yield from _symbols(truth, model)
+
+
+def _edges(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
+    paths = [one.path for one in model.objects]
+    own = model.loader.path if model.loader else None
+    claimed: dict[object, object] = {}
+    for resolution in model.resolutions:
+        answer = paths[resolution.found] if resolution.found is not None else None
+        if resolution.how in OWN:
+            answer = own
+        claimed[paths[resolution.requester], resolution.needed] = answer
+    expected: dict[object, object] = {}
+    for edge in truth.edges:
+        path = edge.path
+        if path and own and canonical(root, path) == own:
+            path = own
+        expected[edge.requester, edge.needed] = path
+    yield from _mappings(truth.file, "answer to", expected, claimed)
+
+
+def _mappings(
+    file: str, fact: str, expected: dict[object, object], claimed: dict[object, object]
+) -> Iterator[Disagreement]:
+    for key in expected.keys() | claimed.keys():
+        if expected.get(key, "nothing asked") != claimed.get(key, "nothing asked"):
+            yield Disagreement(
+                file, f"{fact} {key}", expected.get(key, "nothing asked"), claimed.get(key, "nothing asked")
+            )
+
+
+def _symbols(truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
+    said = {
+        (miss.symbol, miss.version or "", miss.needed_by): miss.binding for miss in model.missing_symbols
+    }
+    every = {(one.name, one.version, one.needed_by) for one in truth.all_symbols}
+    immediate = {(one.name, one.version, one.needed_by) for one in truth.immediate}
+    if truth.loader == "musl":
+        said = {(name, "", by): binding for (name, _, by), binding in said.items()}
+    now = {key for key, binding in said.items() if binding is Binding.IMMEDIATE}
+    for fact, expected, claimed in (
+        ("undefined symbols", every, set(said)),
+        ("symbols bound at once", immediate, now),
+    ):
+        if absent := sorted(expected - claimed):
+            yield Disagreement(truth.file, fact, absent, "defined")
+        if more := sorted(claimed - expected):
+            yield Disagreement(truth.file, fact, "defined", more)

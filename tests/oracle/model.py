@@ -1,0 +1,46 @@
+"""What imagescan says of a root file system: the real rooms, from a directory to its link maps."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+from imagescan.filesystem.values import Credentials, RootFilesystem
+from imagescan.loader.environment import ProcessEnvironment
+from tests.oracle.chroot import execute
+from tests.oracle.truth import GLIBC
+
+
+def filesystem(*roots: Path) -> RootFilesystem:
+    """The merged view of directories taken as layers, the lowest first."""
+    from imagescan.filesystem.merge import merge
+
+    return merge([layer(root) for root in roots])
+
+
+def layer(root: Path) -> object:
+    """The index of one directory as the only layer of an image."""
+    from imagescan.content import FileInspector
+    from imagescan.layers.index import index_layer
+    from imagescan.sources.directory import open_directory
+
+    raise NotImplementedError((FileInspector, index_layer, open_directory, root))
+
+
+def environment(
+    variables: dict[str, str] | None = None, *, directory: str = "/", uid: int = 0, cpu: tuple[str, ...] = ()
+) -> ProcessEnvironment:
+    """A process of this machine: its kernel, and the CPU levels given."""
+    release = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", os.uname().release)
+    assert release is not None
+    kernel = (int(release[1]), int(release[2]), int(release[3] or 0))
+    return ProcessEnvironment(variables or {}, directory, Credentials(uid, (uid,)), cpu, kernel)
+
+
+@cache
+def host_cpu(root: Path) -> tuple[str, ...]:
+    """The glibc-hwcaps names that this machine enables, best first, as a root's loader says."""
+    listing = execute(root, GLIBC, ["--help"]).out
+    return tuple(re.findall(r"^  (\S+) \(supported, searched\)$", listing, re.M))
