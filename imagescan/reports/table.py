@@ -1,0 +1,194 @@
+"""The report for a person at a terminal: the verdict first, then findings by severity and cause.
+
+A ``ScanReport`` and its ``Verdict`` enter, text leaves. A healthy image gives two or three lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from itertools import groupby
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from imagescan.findings import Blame, Finding, Incomplete, ScanReport, Severity, TrailLine
+from imagescan.gate import ExitCode, Verdict
+from imagescan.reports.layout import STYLES, Terminal, hanging, indented, lines, render, safe
+
+FINDINGS_SHOWN = 20  # of one rule, unless verbose
+ITEMS_SHOWN = 6  # missing symbols, requesters and the like of one finding, unless verbose
+INCOMPLETE_SHOWN = 5
+COMMAND_SHOWN = 100  # characters of a layer's instruction, unless verbose
+_INDENT = 2
+_LABEL_WIDTH = 8
+_VERDICTS = {
+    ExitCode.PASSED: ("PASSED", "passed"),
+    ExitCode.FAILED: ("FAILED", "failed"),
+    ExitCode.NOT_JUDGED: ("NOT JUDGED", "failed"),
+}
+
+
+class Detail(IntEnum):
+    """How much to say: -q, nothing, -v."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+def report_text(
+    report: ScanReport, verdict: Verdict, terminal: Terminal, detail: Detail = Detail.NORMAL
+) -> str:
+    """The whole report as text that ends with a line end."""
+    parts: list[RenderableType] = [_verdict_line(report, verdict)]
+    if detail > Detail.QUIET:
+        parts += _summary(report, verdict)
+        for (severity, rule), findings in groupby(report.findings, key=lambda f: (f.severity, f.rule)):
+            parts += _group(severity, rule, list(findings), detail)
+        parts += _incomplete(report.incomplete, detail)
+    return render(parts, terminal)
+
+
+def _verdict_line(report: ScanReport, verdict: Verdict) -> Text:
+    word, style = _VERDICTS[verdict.exit_code]
+    line = Text(f"{word}  ", style=STYLES[style], overflow="fold")
+    line.append_text(safe(report.image.reference, STYLES["object"]))
+    if report.image.platform:
+        line.append("  ").append_text(safe(report.image.platform, "default not bold"))
+    return line
+
+
+def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
+    image = report.image
+    facts = [image.distribution, *image.libc, image.digest[:19]]
+    known = "  ".join(fact for fact in facts if fact)
+    if known:
+        yield indented(safe(known, STYLES["label"]), _INDENT)
+    if report.startup_command:
+        yield indented(safe(f"starts {' '.join(report.startup_command)}", STYLES["label"]), _INDENT)
+    yield indented(safe(_outcome(report, verdict)), _INDENT)
+
+
+def _outcome(report: ScanReport, verdict: Verdict) -> str:
+    counts = report.counts
+    looked_at = f"{counts.elf_files:,} ELF files and {counts.scripts:,} scripts looked at"
+    found = [
+        _counted(sum(f.severity is severity for f in report.findings), severity.value)
+        for severity in Severity
+        if any(f.severity is severity for f in report.findings)
+    ]
+    if found:
+        outcome = f"{', '.join(found)}; {looked_at}"
+    elif report.incomplete:
+        outcome = f"nothing found so far; {looked_at}"
+    else:
+        outcome = f"nothing found; {looked_at}"
+    reserve = [reason for reason in verdict.reasons if "looked at" in reason]
+    return "; ".join([outcome, *reserve])
+
+
+def _group(
+    severity: Severity, rule: str, findings: list[Finding], detail: Detail
+) -> Iterator[RenderableType]:
+    yield ""
+    heading = Text(severity.value, style=STYLES[severity.value], overflow="fold")
+    heading.append("  ").append_text(safe(findings[0].title, "default not bold"))
+    heading.append("  ").append_text(safe(rule, STYLES["label"]))
+    yield heading
+    shown = findings if detail is Detail.VERBOSE else findings[:FINDINGS_SHOWN]
+    for finding in shown:
+        brief = severity is Severity.NOTE and detail is not Detail.VERBOSE
+        yield from _brief(finding) if brief else _finding(finding, detail)
+    yield from _more(len(findings) - len(shown), "finding")
+
+
+def _brief(finding: Finding) -> Iterator[RenderableType]:
+    text = safe(finding.object, STYLES["object"])
+    yield indented(text.append("  ").append_text(safe(finding.message, "default not bold")), _INDENT)
+
+
+def _finding(finding: Finding, detail: Detail) -> Iterator[RenderableType]:
+    yield indented(safe(finding.object, STYLES["object"]), _INDENT)
+    rows = [("", lines(finding.message))]
+    if finding.runtime_message:
+        rows.append(("says", lines(finding.runtime_message, "italic")))
+    if finding.condition:
+        rows.append(("when", safe(finding.condition)))
+    if finding.items:
+        rows.append(("missing", _listed(finding.items, ", ", detail)))
+    others = tuple(path for path in finding.requesters if path != finding.object)
+    if others:
+        rows.append(("needed by", _listed(others, ", ", detail)))
+    if finding.owner:
+        rows.append(("package", safe(finding.owner)))
+    rows += [("layer", _blame(blame, detail)) for blame in finding.blame]
+    if finding.fix:
+        rows.append(("fix", lines(finding.fix)))
+    if detail is Detail.VERBOSE:
+        rows += _explanation(finding)
+    labelled = [(Text(label, style=STYLES["label"]), text) for label, text in rows]
+    width = max(_LABEL_WIDTH, *(len(label) for label, _ in rows))
+    yield indented(labelled[0][1], _INDENT + 2)
+    if labelled[1:]:
+        yield hanging(labelled[1:], _INDENT + 2, width)
+
+
+def _explanation(finding: Finding) -> list[tuple[str, Text]]:
+    rows = [("search" if not position else "", _step(step)) for position, step in enumerate(finding.trail)]
+    grade = f"{finding.tier.value}, {finding.certainty.value}"
+    rows.append(("grade", safe(grade)))
+    if finding.why:
+        rows.append(("why", lines(finding.why)))
+    rows += [("see", safe(reference)) for reference in finding.references]
+    if finding.fingerprint:
+        rows.append(("id", safe(finding.fingerprint)))
+    return rows
+
+
+def _step(step: TrailLine) -> Text:
+    reason = f" ({step.detail})" if step.detail else ""
+    text = safe(step.candidate or step.source)
+    return text.append_text(safe(f"  {step.outcome}{reason}  [{step.source}]", STYLES["label"]))
+
+
+def _blame(blame: Blame, detail: Detail) -> Text:
+    text = safe(f"{blame.layer_index} {blame.action} {blame.path}")
+    command = blame.created_by
+    if detail is not Detail.VERBOSE and len(command) > COMMAND_SHOWN:
+        command = f"{command[:COMMAND_SHOWN]} ..."
+    if command:
+        text.append(": ").append_text(safe(command, STYLES["label"]))
+    if detail is Detail.VERBOSE:
+        text.append_text(safe(f"  {blame.layer_digest}", STYLES["label"]))
+    return text
+
+
+def _incomplete(entries: tuple[Incomplete, ...], detail: Detail) -> Iterator[RenderableType]:
+    if not entries:
+        return
+    yield ""
+    yield Text("could not be looked at", style=STYLES["warning"])
+    shown = entries if detail is Detail.VERBOSE else entries[:INCOMPLETE_SHOWN]
+    for entry in shown:
+        layer = "" if entry.layer_index is None else f" (layer {entry.layer_index})"
+        text = safe(entry.path or "the image", STYLES["object"])
+        yield indented(text.append_text(safe(f"  {entry.reason}{layer}", "default not bold")), _INDENT)
+    yield from _more(len(entries) - len(shown), "entry", "entries")
+
+
+def _listed(items: tuple[str, ...], separator: str, detail: Detail) -> Text:
+    shown = items if detail is Detail.VERBOSE else items[:ITEMS_SHOWN]
+    text = Text(separator).join([safe(item) for item in shown])
+    hidden = len(items) - len(shown)
+    return text.append(f" and {hidden:,} more", STYLES["label"]) if hidden else text
+
+
+def _more(hidden: int, noun: str, plural: str = "") -> Iterator[RenderableType]:
+    if hidden > 0:
+        text = f"and {_counted(hidden, noun, plural)} more (-v shows all)"
+        yield indented(Text(text, style=STYLES["label"]), _INDENT)
+
+
+def _counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
