@@ -1,0 +1,1 @@
+"""What a file is: ELF facts read from program headers."""

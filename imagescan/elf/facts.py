@@ -153,6 +153,7 @@ class ElfFacts:
     loader_strings: LoaderStrings | None = None
     file_size: int = 0
     truncated: bool = False  # a PT_LOAD reaches past the end of the file
+    damage: str = ""  # what could not be read, in one phrase
 
     @property
     def no_default_libraries(self) -> bool:

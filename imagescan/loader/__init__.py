@@ -1,0 +1,1 @@
+"""What the dynamic loader would do, without running anything."""

@@ -1,0 +1,172 @@
+"""The dynamic section: tags, strings, needed libraries and version tables.
+
+Enters an ``ElfHeader`` and its ``Body``; leaves ``DynamicSection``. Follows the gABI chapter
+"Dynamic Section" and the GNU symbol versioning supplement. Where a tag occurs twice the last
+one counts, as in glibc's ``elf_get_dynamic_info`` (elf/get-dynamic-info.h); needed, filter and
+auxiliary entries keep every occurrence in order.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from imagescan.elf.facts import VersionNeed, VersionRequirement
+from imagescan.elf.header import PT_DYNAMIC, ElfHeader
+from imagescan.errors import MalformedBinary
+from imagescan.layers.values import Body
+
+MAXIMUM_DYNAMIC_ENTRIES = 65_536
+MAXIMUM_STRING_TABLE = 256 << 20  # bytes; the largest seen is 20 MiB
+MAXIMUM_VERSION_ENTRIES = 65_536
+
+DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA = 1, 2, 4, 5, 6, 7
+DT_RELASZ, DT_STRSZ, DT_SYMENT, DT_SONAME, DT_RPATH, DT_SYMBOLIC = 8, 10, 11, 14, 15, 16
+DT_REL, DT_RELSZ, DT_PLTREL, DT_JMPREL, DT_BIND_NOW = 17, 18, 20, 23, 24
+DT_RUNPATH, DT_FLAGS, DT_RELR = 29, 30, 36
+DT_MIPS_LOCAL_GOTNO, DT_MIPS_SYMTABNO, DT_MIPS_GOTSYM = 0x7000000A, 0x70000011, 0x70000013
+DT_GNU_HASH, DT_VERSYM, DT_RELACOUNT, DT_RELCOUNT, DT_FLAGS_1 = (
+    0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFA, 0x6FFFFFFB,
+)  # fmt: skip
+DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
+DT_DEPAUDIT, DT_AUDIT, DT_AUXILIARY, DT_FILTER = 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF
+
+_REPEATED = frozenset((DT_NEEDED, DT_AUXILIARY, DT_FILTER))
+_WEAK = 2  # VER_FLG_WEAK
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicSection:
+    """The dynamic section of one file, strings as text (UTF-8 with surrogateescape).
+
+    ``tags`` maps each tag to its last value; ``strings`` is the raw string table.
+    """
+
+    tags: dict[int, int]
+    strings: bytes
+    needed: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    auxiliaries: tuple[str, ...] = ()
+    version_needs: tuple[VersionNeed, ...] = ()
+    version_definitions: tuple[str, ...] = ()
+    version_names: dict[int, tuple[str, str, bool]] = field(default_factory=dict)
+
+    def string(self, tag: int) -> str | None:
+        """The string that a tag refers to, or None when the tag is absent."""
+        return string_at(self.strings, self.tags[tag]) if tag in self.tags else None
+
+
+def string_at(strings: bytes, offset: int) -> str:
+    """The NUL-terminated string at an offset; empty when the offset lies outside."""
+    end = strings.find(b"\0", offset)
+    return strings[offset : end if end >= 0 else len(strings)].decode("utf-8", "surrogateescape")
+
+
+def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
+    """Read PT_DYNAMIC and what its tags point to, or None when there is none with content.
+
+    Raises:
+        MalformedBinary: the string table or version tables lie outside the file or loop.
+    """
+    segment = header.first(PT_DYNAMIC)
+    if segment is None or segment.file_size == 0:
+        return None
+    tags, repeated = _read_tags(header, body, segment.offset, segment.file_size)
+    strings = _read_strings(header, body, tags)
+    needs = _read_version_needs(header, body, tags, strings)
+    definitions = _read_version_definitions(header, body, tags, strings)
+    names = {index: (name, "", False) for index, name in definitions}
+    for need in needs:
+        for version in need.versions:
+            names[version.index & 0x7FFF] = (version.name, need.file, bool(version.index & 0x8000))
+    return DynamicSection(
+        tags=tags,
+        strings=strings,
+        needed=tuple(string_at(strings, value) for value in repeated[DT_NEEDED]),
+        filters=tuple(string_at(strings, value) for value in repeated[DT_FILTER]),
+        auxiliaries=tuple(string_at(strings, value) for value in repeated[DT_AUXILIARY]),
+        version_needs=needs,
+        version_definitions=tuple(name for _, name in definitions),
+        version_names=names,
+    )
+
+
+def _read_tags(
+    header: ElfHeader, body: Body, offset: int, size: int
+) -> tuple[dict[int, int], dict[int, list[int]]]:
+    entry_size = 16 if header.elf_class == 64 else 8
+    raw = body.read(offset, min(size, entry_size * MAXIMUM_DYNAMIC_ENTRIES))
+    layout = header.order + ("qQ" if header.elf_class == 64 else "iI")
+    tags: dict[int, int] = {}
+    repeated: dict[int, list[int]] = {tag: [] for tag in _REPEATED}
+    for tag, value in struct.iter_unpack(layout, raw[: len(raw) // entry_size * entry_size]):
+        if tag == 0:
+            break
+        if tag in _REPEATED:
+            repeated[tag].append(value)
+        else:
+            tags[tag] = value
+    return tags, repeated
+
+
+def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
+    if DT_STRTAB not in tags:
+        return b""
+    offset = header.file_offset(tags[DT_STRTAB])
+    size = tags.get(DT_STRSZ, 0)
+    if offset is None or size > MAXIMUM_STRING_TABLE:
+        raise MalformedBinary("dynamic string table lies outside the file")
+    return body.read(offset, size)
+
+
+def _read_version_needs(
+    header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
+) -> tuple[VersionNeed, ...]:
+    if DT_VERNEED not in tags:
+        return ()
+    offset = header.file_offset(tags[DT_VERNEED])
+    needs: list[VersionNeed] = []
+    budget = MAXIMUM_VERSION_ENTRIES
+    while offset is not None:
+        _version, count, file, auxiliary, following = _unpack(header, "HHIII", body, offset)
+        versions: list[VersionRequirement] = []
+        place = offset + auxiliary
+        for _ in range(count):
+            budget -= 1
+            _hash, flags, other, name, step = _unpack(header, "IHHII", body, place)
+            versions.append(VersionRequirement(string_at(strings, name), bool(flags & _WEAK), other))
+            if step == 0 or budget <= 0:
+                break
+            place += step
+        needs.append(VersionNeed(string_at(strings, file), tuple(versions)))
+        budget -= 1
+        if budget <= 0:
+            raise MalformedBinary("version needs do not end")
+        offset = offset + following if following else None
+    return tuple(needs)
+
+
+def _read_version_definitions(
+    header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
+) -> list[tuple[int, str]]:
+    if DT_VERDEF not in tags:
+        return []
+    offset = header.file_offset(tags[DT_VERDEF])
+    definitions: list[tuple[int, str]] = []
+    while offset is not None:
+        _version, _flags, index, count, _hash, auxiliary, following = _unpack(header, "HHHHIII", body, offset)
+        if count:
+            name, _step = _unpack(header, "II", body, offset + auxiliary)
+            definitions.append((index & 0x7FFF, string_at(strings, name)))
+        if len(definitions) > MAXIMUM_VERSION_ENTRIES:
+            raise MalformedBinary("version definitions do not end")
+        offset = offset + following if following else None
+    return definitions
+
+
+def _unpack(header: ElfHeader, layout: str, body: Body, offset: int) -> tuple[int, ...]:
+    packed = struct.Struct(header.order + layout)
+    raw = body.read(offset, packed.size)
+    if len(raw) < packed.size:
+        raise MalformedBinary("version table lies outside the file")
+    return packed.unpack(raw)

@@ -1,0 +1,244 @@
+"""Read one ELF file: a ``Body`` enters, ``ElfFacts`` leave.
+
+Everything is found through program headers and the dynamic section, as the kernel and the
+loaders do it, so files with stripped section headers read the same. A file with a whole ELF
+header always gives facts; what further in is damaged is named in ``damage``.
+Follows the System V gABI and ``loader.md`` sections 2 to 6.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from imagescan.elf import dynamic as tag
+from imagescan.elf.dynamic import DynamicSection, read_dynamic
+from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine
+from imagescan.elf.header import PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
+from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, read_loader_strings
+from imagescan.elf.notes import read_notes
+from imagescan.elf.relocations import read_relocations
+from imagescan.elf.symbols import SymbolTable
+from imagescan.errors import MalformedBinary
+from imagescan.layers.values import Body
+
+MAXIMUM_SYMBOLS = 4 << 20
+MAXIMUM_INTERPRETER = 4096  # fs/binfmt_elf.c PATH_MAX
+
+_DF_SYMBOLIC, _DF_BIND_NOW, _DF_STATIC_TLS = 0x2, 0x8, 0x10
+_DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
+_LIBC_SONAME = re.compile(r"libc(?:\.so\.6|\.so|\.musl-.*)|ld-.*|ld\.so.*|ld64\.so.*")
+
+
+def read_elf(body: Body) -> ElfFacts:
+    """Read the facts of a file that begins with the ELF magic.
+
+    Raises:
+        MalformedBinary: not even a whole ELF header.
+    """
+    header = read_header(body)
+    damage = "program headers reach past the end of the file" if header.segments_cut else ""
+    section: DynamicSection | None = None
+    symbols: SymbolTable | None = None
+    try:
+        section = read_dynamic(header, body)
+        if section is not None:
+            symbols = _read_symbols(header, body, section)
+    except (MalformedBinary, struct.error, OverflowError) as error:
+        damage = damage or str(error)
+    return _facts(header, body, section, symbols, damage)
+
+
+def _facts(
+    header: ElfHeader, body: Body, section: DynamicSection | None, symbols: SymbolTable | None, damage: str
+) -> ElfFacts:
+    interpreter, interpreter_fault = _read_interpreter(header, body)
+    tags = section.tags if section else {}
+    flags, flags_1 = tags.get(tag.DT_FLAGS, 0), tags.get(tag.DT_FLAGS_1, 0)
+    soname = section.string(tag.DT_SONAME) if section else None
+    notes = read_notes(header, body)
+    stack = header.first(PT_GNU_STACK)
+    loads = tuple(
+        LoadSegment(one.offset, one.address, one.file_size, one.memory_size, one.alignment, one.flags)
+        for one in header.segments
+        if one.type == PT_LOAD
+    )
+    runpath = section.string(tag.DT_RUNPATH) if section else None
+    return ElfFacts(
+        elf_class=header.elf_class,
+        little_endian=header.order == "<",
+        machine=header.machine,
+        type=header.type,
+        flags=header.flags,
+        os_abi=header.os_abi,
+        abi_version=header.abi_version,
+        header_faults=header.faults,
+        kind=_kind(header, interpreter is not None, flags_1, soname, section is not None),
+        interpreter=interpreter,
+        interpreter_fault=interpreter_fault,
+        has_dynamic=section is not None,
+        needed=section.needed if section else (),
+        soname=soname,
+        # glibc drops RPATH where RUNPATH exists (elf_get_dynamic_info); musl overwrites it.
+        rpath=section.string(tag.DT_RPATH) if section and runpath is None else None,
+        runpath=runpath,
+        filters=section.filters if section else (),
+        auxiliaries=section.auxiliaries if section else (),
+        audit=section.string(tag.DT_AUDIT) if section else None,
+        dependency_audit=section.string(tag.DT_DEPAUDIT) if section else None,
+        dynamic_flags=flags,
+        flags_1=flags_1,
+        bind_now=tag.DT_BIND_NOW in tags or bool(flags & _DF_BIND_NOW) or bool(flags_1 & _DF_1_NOW),
+        symbolic=tag.DT_SYMBOLIC in tags or bool(flags & _DF_SYMBOLIC),
+        has_relr=tag.DT_RELR in tags,
+        has_static_tls=bool(flags & _DF_STATIC_TLS),
+        version_needs=section.version_needs if section else (),
+        version_definitions=section.version_definitions if section else (),
+        has_version_definitions=tag.DT_VERDEF in tags,
+        symbols=symbols,
+        segments=loads,
+        executable_stack=bool(stack.flags & 1) if stack else None,
+        abi_tag=notes.abi_tag,
+        isa_needed=notes.isa_needed,
+        build_id=notes.build_id,
+        dlopen_notes=notes.dlopen,
+        is_go=notes.is_go,
+        loader_strings=_read_loader_strings(body, header, section, interpreter, soname),
+        file_size=body.size,
+        truncated=any(one.file_size and one.offset + one.file_size > body.size for one in loads),
+        damage=damage,
+    )
+
+
+def _kind(
+    header: ElfHeader, has_interpreter: bool, flags_1: int, soname: str | None, dynamic: bool
+) -> ElfKind:
+    """Program, library, static or other, as ``loader.md`` section 2.3 tells them apart."""
+    segment = header.first(PT_DYNAMIC)
+    debug_only = segment is not None and segment.file_size == 0
+    if header.type not in (ElfType.EXEC, ElfType.DYN) or debug_only:
+        return ElfKind.OTHER
+    is_pie = bool(flags_1 & _DF_1_PIE)
+    if header.type == ElfType.EXEC or is_pie or (has_interpreter and soname is None):
+        return ElfKind.PROGRAM if has_interpreter else ElfKind.STATIC
+    return ElfKind.LIBRARY if dynamic else ElfKind.OTHER
+
+
+def _read_interpreter(header: ElfHeader, body: Body) -> tuple[str | None, str]:
+    """PT_INTERP and why the kernel would refuse it (fs/binfmt_elf.c load_elf_binary)."""
+    segment = header.first(PT_INTERP)
+    if segment is None:
+        return None, ""
+    if not 2 <= segment.file_size <= MAXIMUM_INTERPRETER:
+        return "", "interpreter name shorter than 2 or longer than 4096 bytes"
+    raw = body.read(segment.offset, segment.file_size)
+    name = raw.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+    if len(raw) < segment.file_size:
+        return name, "interpreter name reaches past the end of the file"
+    return name, "" if raw.endswith(b"\0") else "interpreter name not terminated"
+
+
+def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> SymbolTable | None:
+    tags = section.tags
+    start = header.file_offset(tags[tag.DT_SYMTAB]) if tag.DT_SYMTAB in tags else None
+    if start is None:
+        return None
+    relocated = read_relocations(header, body, tags)
+    count = max(_hashed_symbols(header, body, tags), _highest(relocated.immediate, relocated.lazy) + 1)
+    got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
+    if got_first is not None and got_end is not None:
+        count = max(count, got_end)
+    if count > MAXIMUM_SYMBOLS:
+        raise MalformedBinary("more dynamic symbols than any real file has")
+    row = 24 if header.elf_class == 64 else 16
+    symbols = body.read(start, count * row)
+    versions = b""
+    if tag.DT_VERSYM in tags:
+        place = header.file_offset(tags[tag.DT_VERSYM])
+        versions = body.read(place, 2 * count) if place is not None else b""
+    immediate, lazy = set(relocated.immediate), set(relocated.lazy)
+    if got_first is not None and got_end is not None and header.machine == Machine.MIPS:
+        _add_mips_got(header, symbols, got_first, got_end, immediate, lazy)
+    return SymbolTable(
+        elf_class=header.elf_class,
+        order=header.order,
+        symbols=symbols[: len(symbols) // row * row],
+        strings=section.strings,
+        versions=versions,
+        version_names=tuple((index, *names) for index, names in sorted(section.version_names.items())),
+        immediate=frozenset(immediate),
+        lazy=frozenset(lazy),
+        relative_ifunc=relocated.relative_ifunc,
+    )
+
+
+def _highest(*indices: frozenset[int]) -> int:
+    return max((max(one) for one in indices if one), default=-1)
+
+
+def _hashed_symbols(header: ElfHeader, body: Body, tags: dict[int, int]) -> int:
+    """How many symbols the hash tables cover: DT_HASH says it, DT_GNU_HASH ends with a chain."""
+    if tag.DT_HASH in tags:
+        offset = header.file_offset(tags[tag.DT_HASH])
+        # s390x and alpha use 64-bit words in DT_HASH.
+        wide = header.machine == Machine.S390 and header.elf_class == 64
+        layout = header.order + ("QQ" if wide else "II")
+        raw = body.read(offset, struct.calcsize(layout)) if offset is not None else b""
+        if len(raw) == struct.calcsize(layout):
+            return int(struct.unpack(layout, raw)[1])
+    if tag.DT_GNU_HASH in tags:
+        offset = header.file_offset(tags[tag.DT_GNU_HASH])
+        return _gnu_hash_symbols(header, body, offset) if offset is not None else 0
+    return 0
+
+
+def _gnu_hash_symbols(header: ElfHeader, body: Body, offset: int) -> int:
+    raw = body.read(offset, 16)
+    if len(raw) < 16:
+        return 0
+    buckets, first, bloom, _shift = struct.unpack(header.order + "4I", raw)
+    bucket_offset = offset + 16 + bloom * (8 if header.elf_class == 64 else 4)
+    table = body.read(bucket_offset, 4 * min(buckets, MAXIMUM_SYMBOLS))
+    highest = max(
+        (one for (one,) in struct.iter_unpack(header.order + "I", table[: len(table) & ~3])), default=0
+    )
+    if highest < first:
+        return 0
+    place = bucket_offset + 4 * buckets + 4 * (highest - first)
+    while highest < MAXIMUM_SYMBOLS:
+        chunk = body.read(place, 4096)
+        for (value,) in struct.iter_unpack(header.order + "I", chunk[: len(chunk) & ~3]):
+            highest += 1
+            if value & 1:
+                return highest
+        if len(chunk) < 4096:
+            break
+        place += 4096
+    return highest
+
+
+def _add_mips_got(
+    header: ElfHeader, symbols: bytes, first: int, end: int, immediate: set[int], lazy: set[int]
+) -> None:
+    """MIPS binds global offset table entries without relocations; functions have lazy stubs."""
+    row, layout = (24, "IBBHQQ") if header.elf_class == 64 else (16, "IIIBBH")
+    for index in range(first, min(end, len(symbols) // row)):
+        fields = struct.unpack_from(header.order + layout, symbols, index * row)
+        info, section, value = (
+            (fields[1], fields[3], fields[4]) if row == 24 else (fields[3], fields[5], fields[1])
+        )
+        is_stub = section == 0 and value != 0 and info & 15 == 2
+        (lazy if is_stub else immediate).add(index)
+
+
+def _read_loader_strings(
+    body: Body, header: ElfHeader, section: DynamicSection | None, interpreter: str | None, soname: str | None
+) -> LoaderStrings | None:
+    """Look for a loader's strings where a loader could be: in shared objects that need nothing,
+    and in files that carry a libc's or loader's soname."""
+    if header.type != ElfType.DYN or body.size > MAXIMUM_LOADER_SIZE:
+        return None
+    lonely = section is None or not section.needed
+    if (lonely and interpreter is None) or (soname is not None and _LIBC_SONAME.fullmatch(soname)):
+        return read_loader_strings(body.read(0, body.size))
+    return None
