@@ -1,11 +1,13 @@
-"""Names of things that images are addressed by: digests and platforms.
+"""Names of things that images are addressed by: references, digests and platforms.
 
 Text enters, frozen values leave. Follows the OCI image specification (descriptor.md for
-digests, image-index.md for platforms) and containerd's platform normalisation.
+digests, image-index.md for platforms), the OCI distribution specification and the grammar of
+distribution/reference for image names, and containerd's platform normalisation.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -26,6 +28,22 @@ _ARCHITECTURES = {
     "armv6l": ("arm", "v6"),
     "ppc64el": ("ppc64le", ""),
 }
+
+DOCKER_HUB = "docker.io"
+_DOCKER_HUB_API_HOST = "registry-1.docker.io"
+_DEFAULT_TAG = "latest"
+_NAME_LENGTH_LIMIT = 255
+_REFERENCE_LENGTH_LIMIT = 1024
+
+# The productions of distribution/reference: domain, path and tag.
+_DOMAIN_COMPONENT = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_DOMAIN = re.compile(
+    rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII
+)
+_PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +90,8 @@ class Platform:
             parts = ["linux", *parts]
         if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
             raise InvalidReference(
-                f"not a platform: {text[:100]!r}", advice="write os/architecture[/variant], such as linux/arm64"
+                f"not a platform: {text[:100]!r}",
+                advice="write os/architecture[/variant], such as linux/arm64",
             )
         architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
         return cls(parts[0], architecture, parts[2] if len(parts) == 3 else variant).normalised()
@@ -94,3 +113,115 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """Where an image is in a registry, with every default written out.
+
+    ``registry`` is a host with an optional port (``docker.io`` for Docker Hub), ``repository``
+    the path below it. At least one of ``tag`` and ``digest`` is set; where both are, the digest
+    decides which image is meant.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Read ``[registry/]name[:tag][@digest]`` as docker does: ``alpine`` is
+        ``docker.io/library/alpine:latest``.
+
+        Mirrors ParseNormalizedNamed and TagNameOnly of distribution/reference.
+
+        Raises:
+            InvalidReference: the text is no such name.
+        """
+        if len(text) > _REFERENCE_LENGTH_LIMIT:
+            raise _not_a_reference(text, f"it is longer than {_REFERENCE_LENGTH_LIMIT} characters")
+        rest, at, digest_text = text.partition("@")
+        digest = Digest.parse(digest_text) if at else None
+        name, tag = _split_tag(rest)
+        if tag is not None and not _TAG.fullmatch(tag):
+            raise _not_a_reference(text, "the tag is not one")
+        if _IMAGE_ID.fullmatch(name):
+            raise _not_a_reference(text, "64 hexadecimal digits are an image ID, not a name")
+        registry, repository = _split_registry(name)
+        if not _DOMAIN.fullmatch(registry):
+            raise _not_a_reference(text, "the registry is not a host name")
+        if not _PATH.fullmatch(repository):
+            lower = " (it must be lower case)" if repository.lower() != repository else ""
+            raise _not_a_reference(text, f"the repository name is not one{lower}")
+        if len(registry) + 1 + len(repository) > _NAME_LENGTH_LIMIT:
+            raise _not_a_reference(text, f"the name is longer than {_NAME_LENGTH_LIMIT} characters")
+        if tag is None and digest is None:
+            tag = _DEFAULT_TAG
+        return cls(registry, repository, tag, digest)
+
+    @property
+    def api_host(self) -> str:
+        """The host, with port where given, that serves the registry's API."""
+        return _DOCKER_HUB_API_HOST if self.registry == DOCKER_HUB else self.registry
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the registry is this machine, so that plain HTTP crosses no network."""
+        return is_loopback_host(self.registry)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+
+def host_without_port(host: str) -> str:
+    """The host of ``host[:port]``, without the brackets of an IPv6 address."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether ``host[:port]`` is ``localhost`` or a literal loopback address; nothing is resolved."""
+    bare = host_without_port(host).lower()
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def _split_tag(text: str) -> tuple[str, str | None]:
+    """Part name and tag: a colon before the last slash belongs to a port."""
+    colon = text.rfind(":")
+    if colon > text.rfind("/"):
+        return text[:colon], text[colon + 1 :]
+    return text, None
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    """Part registry and repository; mirrors splitDockerDomain of distribution/reference."""
+    first, slash, rest = name.partition("/")
+    is_registry = slash and (
+        any(character in first for character in ".:") or first == "localhost" or first.lower() != first
+    )
+    registry, repository = (first, rest) if is_registry else (DOCKER_HUB, name)
+    if registry == "index.docker.io":
+        registry = DOCKER_HUB
+    if registry == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return registry, repository
+
+
+def _not_a_reference(text: str, reason: str) -> InvalidReference:
+    return InvalidReference(
+        f"not an image reference: {text[:100]!r}: {reason}", advice="write [registry/]name[:tag][@digest]"
+    )
