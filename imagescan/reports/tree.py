@@ -21,12 +21,13 @@ DEEPEST = 200
 
 
 def tree_text(
-    report: LinkReport, objects: Sequence[ObjectLinks], terminal: Terminal, *, trail: bool = False
+    report: LinkReport, objects: Sequence[ObjectLinks], terminal: Terminal, *, deep: bool, trail: bool
 ) -> str:
-    """The trees of some objects of the report, an empty line between them."""
+    """The trees of some objects of the report, an empty line between them. ``deep`` draws everything
+    that would be loaded, not only what each object itself needs; ``trail`` each step of the search."""
     parts: list[RenderableType] = []
     for links in objects:
-        parts += [*_tree(links, trail=trail), ""]
+        parts += [*_tree(links, deep=deep, trail=trail), ""]
     if not objects:
         parts = [safe("no dynamically linked program in this image")]
     heading = safe(f"{report.image.reference}  {report.image.platform}", STYLES["label"])
@@ -39,14 +40,14 @@ def matching(report: LinkReport, name: str) -> tuple[ObjectLinks, ...]:
     return exact or tuple(links for links in report.objects if links.path.rsplit("/", 1)[-1] == name)
 
 
-def _tree(links: ObjectLinks, *, trail: bool) -> Iterator[RenderableType]:
+def _tree(links: ObjectLinks, *, deep: bool, trail: bool) -> Iterator[RenderableType]:
     head = safe(links.path, STYLES["object"])
     loader = links.loader or ("needs no loader" if links.kind == "static" else "no loader")
     head.append_text(safe(f"  {links.libc or links.kind}, {loader}", f"{STYLES['label']} not bold"))
     yield head
     if links.fault:
         yield indented(safe(links.fault, STYLES["error"]), 2)
-    yield from _branches(links, _children(links), links.path, "", trail, 0)
+    yield from _branches(_children(links) if deep else _direct(links), links.path, "", trail, 0)
     for version in links.versions_missing:
         text = f"version {version.version} not in {version.library} (needed by {version.needed_by})"
         yield indented(safe(text, STYLES["error"]), 2)
@@ -56,6 +57,17 @@ def _tree(links: ObjectLinks, *, trail: bool) -> Iterator[RenderableType]:
 
 
 _Child = tuple[str, str, bool, tuple[TrailLine, ...]]  # shown, path to go on with, missing, trail
+
+
+def _direct(links: ObjectLinks) -> dict[str, list[_Child]]:
+    reasons = {
+        missing.soname: missing.message for missing in links.missing if missing.requester == links.path
+    }
+    children: list[_Child] = []
+    for needed in links.needed:
+        answer = f"{needed.path}  [{needed.how}]" if needed.path else reasons.get(needed.soname, "not found")
+        children.append((f"{needed.soname} => {answer}", "", needed.path is None, needed.trail))
+    return {links.path: children}
 
 
 def _children(links: ObjectLinks) -> dict[str, list[_Child]]:
@@ -74,9 +86,9 @@ def _children(links: ObjectLinks) -> dict[str, list[_Child]]:
 
 
 def _branches(
-    links: ObjectLinks, children: dict[str, list[_Child]], path: str, stem: str, trail: bool, depth: int
+    children: dict[str, list[_Child]], path: str, stem: str, trail: bool, depth: int
 ) -> Iterator[RenderableType]:
-    mine = children.get(path, [])
+    mine = children.pop(path, [])  # taken out, so that no path is drawn twice, whatever the values say
     if mine and depth >= DEEPEST:
         yield Text(f"{stem}└── ... (deeper than {DEEPEST})", style=STYLES["label"])
         return
@@ -87,8 +99,8 @@ def _branches(
         below = f"{stem}{'    ' if last else '│   '}"
         if trail or missing:
             yield from (_step(step, below) for step in steps)
-        if not missing and deeper != path:
-            yield from _branches(links, children, deeper, below, trail, depth + 1)
+        if not missing:
+            yield from _branches(children, deeper, below, trail, depth + 1)
 
 
 def _step(step: TrailLine, stem: str) -> Text:

@@ -1,0 +1,119 @@
+"""The words of the command line, read with argparse: nothing is decided here.
+
+Every option that is not given stays absent, so that ``settings`` can ask the environment and the
+configuration file. ``imagescan IMAGE`` is ``imagescan scan IMAGE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from imagescan.cli.options import OPTIONS, Kind, Option
+from imagescan.errors import UsageError
+
+_DESCRIPTION = "Will everything in this container image start? Reads the image, runs nothing."
+_EPILOG = """\
+commands (a first word that is none of them is an IMAGE to scan):
+  imagescan IMAGE...              judge images
+  imagescan tree IMAGE [PROGRAM]  the link map as a tree, with how each object was found
+  imagescan why IMAGE OBJECT      who needs it, where it was looked for, which layer did what to it
+  imagescan explain RULE          what a rule means and how to mend its findings
+  imagescan rules list | test     the rules in force; prove each by its examples
+
+IMAGE: name[:tag][@digest] (engine, then registry), docker:NAME, podman:NAME, registry:NAME,
+oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE[:NAME], dir:ROOT, or an existing path.
+
+exit codes: 0 passed; 1 findings at or above --fail-on; 2 not judged (wrong usage, image not
+readable, or something could not be looked at).
+
+Each option may be set by IMAGESCAN_NAME (IMAGESCAN_FAIL_ON=warning) or in .imagescan.yaml
+(fail-on: warning). Option > environment > file > default.
+"""
+_POSITIONALS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "scan": (("images", "IMAGE", "+"),),
+    "tree": (("image", "IMAGE", ""), ("program", "PROGRAM", "?")),
+    "why": (("image", "IMAGE", ""), ("object", "OBJECT", "")),
+    "explain": (("rule", "RULE", ""),),
+    "rules": (("action", "list|test", ""),),
+}
+COMMANDS = tuple(_POSITIONALS)
+RULES_ACTIONS = ("list", "test")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of leaving, and guesses what a wrong word was meant to be."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, advice=f"see {self.prog} --help")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the words. The namespace has ``command``, its positionals, and the options given.
+
+    Raises:
+        UsageError: an unknown option (with the nearest known one), a missing or surplus word.
+        SystemExit: after ``--help`` or ``--version`` was shown.
+    """
+    common = _Parser(prog="imagescan", add_help=False, allow_abbrev=False)
+    _add_options(common, OPTIONS)
+    _, rest = common.parse_known_args(arguments)
+    command = rest[0] if rest and rest[0] in COMMANDS else "scan"
+    words = list(arguments)
+    if rest and rest[0] in COMMANDS:
+        words.remove(command)
+    namespace, unknown = _parser(command).parse_known_args(words)
+    if unknown:
+        raise _unknown(unknown[0], command)
+    namespace.command = command
+    if command == "rules" and namespace.action not in RULES_ACTIONS:
+        raise UsageError(f"rules knows no {namespace.action!r}", advice="say rules list or rules test")
+    return namespace
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="imagescan" if command == "scan" else f"imagescan {command}",
+        description=_DESCRIPTION if command == "scan" else None,
+        epilog=_EPILOG if command == "scan" else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for name, shown, count in _POSITIONALS[command]:
+        if count:
+            parser.add_argument(name, metavar=shown, nargs=count)
+        else:
+            parser.add_argument(name, metavar=shown)
+    from imagescan import __version__
+
+    parser.add_argument("-V", "--version", action="version", version=f"imagescan {__version__}")
+    _add_options(parser, OPTIONS)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
+    for option in options:
+        names = [f"-{option.short}", f"--{option.name}"] if option.short else [f"--{option.name}"]
+        if option.kind is Kind.SWITCH:
+            parser.add_argument(*names, dest=option.key, action="store_const", const=True, help=option.help)
+        elif option.kind is Kind.LIST:
+            parser.add_argument(
+                *names, dest=option.key, action="append", metavar=option.metavar, help=option.help
+            )
+        else:
+            parser.add_argument(*names, dest=option.key, metavar=option.metavar, help=option.help)
+
+
+def _unknown(word: str, command: str) -> UsageError:
+    if not word.startswith("-"):
+        return UsageError(f"one word too many: {word!r}", advice=f"see imagescan {command} --help")
+    known = [f"--{option.name}" for option in OPTIONS] + ["--help", "--version"]
+    return UsageError(f"unknown option {word.partition('=')[0]}", advice=suggestion(word, known))
+
+
+def suggestion(word: str, known: Sequence[str], otherwise: str = "see imagescan --help") -> str:
+    """Advice that names the known word nearest to a wrong one, if one is near."""
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise

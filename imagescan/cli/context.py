@@ -1,0 +1,117 @@
+"""What every command is handed: settings, the two streams, and the function that scans."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from imagescan.cli.settings import Settings
+from imagescan.errors import ImageScanError, UsageError
+from imagescan.options import ScanOptions
+from imagescan.reports.visible import visible
+
+if TYPE_CHECKING:
+    from imagescan.findings import Blame, ScanReport
+    from imagescan.links import LinkReport
+    from imagescan.reports.layout import Terminal
+
+FILE_WIDTH = 100  # columns of a table that goes to a file
+
+
+class ScannedImage(Protocol):
+    """What ``imagescan.scan`` returns for each platform."""
+
+    @property
+    def report(self) -> ScanReport:
+        """Findings and counts."""
+        ...
+
+    @property
+    def links(self) -> LinkReport:
+        """The link map of every ELF file, worked out when first asked for."""
+        ...
+
+    def history(self, path: str) -> tuple[Blame, ...]:
+        """What each layer did to a path of the image, lowest layer first; empty if none did."""
+        ...
+
+
+Scan = Callable[[str, ScanOptions], "tuple[ScannedImage, ...]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """``environment`` and ``directory`` are the process's, or a test's."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    directory: Path
+    stdout: TextIO
+    stderr: TextIO
+    scan: Scan
+
+    def terminal(self, stream: TextIO | None) -> Terminal:
+        """How to write for a stream (None: a file): its width, and whether colours are wanted."""
+        from imagescan.reports.layout import Terminal
+
+        if stream is None:
+            return Terminal(FILE_WIDTH, colour=False)
+        return Terminal(width(self.environment, stream), colour=wants_colour(self.environment, stream))
+
+    def complain(self, error: BaseException) -> None:
+        """One line on standard error; for what is no ``ImageScanError``, a word that it is a bug."""
+        self.stderr.write(complaint(error, self.environment))
+
+    def scan_options(self) -> ScanOptions:
+        """The settings as ``imagescan.scan`` takes them."""
+        settings = self.settings
+        return ScanOptions(
+            platform=settings.platform,
+            rules_directories=settings.rules,
+            insecure=settings.insecure,
+            cpu=settings.cpu,
+        )
+
+
+def complaint(error: BaseException, environment: Mapping[str, str]) -> str:
+    """What standard error says of an error; with IMAGESCAN_DEBUG=1 its traceback before it."""
+    debug = environment.get("IMAGESCAN_DEBUG", "") not in ("", "0")
+    details = "".join(traceback.format_exception(error)) if debug else ""
+    if isinstance(error, ImageScanError):
+        return f"{details}imagescan: error: {visible(str(error))}\n"
+    kind, text = type(error).__name__, visible(str(error))[:500]
+    hint = "" if debug else "; set IMAGESCAN_DEBUG=1 for details"
+    return f"{details}imagescan: error: {kind}: {text} (this is a bug in imagescan{hint})\n"
+
+
+def wants_colour(environment: Mapping[str, str], stream: TextIO) -> bool:
+    """NO_COLOR wins over FORCE_COLOR, both over what the stream is."""
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and environment.get("TERM") != "dumb"
+
+
+def width(environment: Mapping[str, str], stream: TextIO) -> int:
+    """Columns: COLUMNS, else the terminal's, else 80."""
+    columns = environment.get("COLUMNS", "")
+    if columns.isdecimal() and 0 < int(columns) < 10_000:
+        return int(columns)
+    return shutil.get_terminal_size().columns if stream.isatty() else 80
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror or error}", where=str(path)) from error

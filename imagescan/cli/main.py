@@ -1,0 +1,99 @@
+"""Runs one command line to its exit code. Every error ends here as one line on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from imagescan.cli.arguments import parse
+from imagescan.cli.context import Context, Scan, complaint
+from imagescan.cli.settings import settle
+from imagescan.gate import ExitCode
+from imagescan.options import ScanOptions
+
+if TYPE_CHECKING:
+    from imagescan.cli.context import ScannedImage
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+def run_process(arguments: Sequence[str]) -> NoReturn:
+    """Run with this process's environment and streams, and end it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = run(arguments, os.environ, Path.cwd(), sys.stdout, sys.stderr)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("imagescan: interrupted\n")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; it must not meet the closed pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    except Exception as error:
+        sys.stderr.write(complaint(error, os.environ))
+        code = ExitCode.NOT_JUDGED
+    sys.exit(int(code))
+
+
+def run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    stdout: TextIO,
+    stderr: TextIO,
+    scan: Scan | None = None,
+) -> int:
+    """Run one command line; returns the exit code. ``scan`` stands in for ``imagescan.scan.scan``.
+
+    Raises:
+        BrokenPipeError, KeyboardInterrupt: the reader went away, the user had enough.
+    """
+    try:
+        words = parse(arguments)
+        settings = settle(vars(words), environment, directory)
+        context = Context(settings, environment, directory, stdout, stderr, scan or _scan)
+        return int(_dispatch(context, words))
+    except SystemExit as end:  # argparse leaves so after --help
+        return int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        stderr.write(complaint(error, environment))
+        return int(ExitCode.NOT_JUDGED)
+
+
+def _dispatch(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argparse.Namespace
+    if words.command == "scan":
+        from imagescan.cli import scanning
+
+        return scanning.run(context, words.images)
+    if words.command in ("tree", "why"):
+        from imagescan.cli import linking
+
+        if words.command == "tree":
+            return linking.tree(context, words.image, words.program)
+        return linking.why(context, words.image, words.object)
+    from imagescan.cli import ruling
+
+    if words.command == "explain":
+        return ruling.explain(context, words.rule)
+    return ruling.list_rules(context) if words.action == "list" else ruling.test_rules(context)
+
+
+def _scan(image: str, options: ScanOptions) -> tuple[ScannedImage, ...]:
+    import logging
+    import warnings
+
+    if not os.environ.get("IMAGESCAN_DEBUG"):
+        # Libraries that talk to registries and engines would write to standard error on their own.
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+    from imagescan.scan import scan
+
+    return scan(image, options)

@@ -1,0 +1,80 @@
+"""The table of options: one row gives the flag, its environment variable and its key in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What an option's value is."""
+
+    TEXT = "text"
+    LIST = "list"  # repeatable; in the environment separated by commas, in the file a list
+    SWITCH = "switch"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """``choices`` are the words allowed, empty for any text."""
+
+    name: str
+    kind: Kind
+    help: str
+    metavar: str = ""
+    short: str = ""
+    choices: tuple[str, ...] = ()
+    in_file: bool = True
+
+    @property
+    def key(self) -> str:
+        """The name as a Python attribute."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that says the same."""
+        return f"IMAGESCAN_{self.key.upper()}"
+
+
+FAIL_ON_CHOICES = ("error", "warning", "note", "never")
+FORMATS = ("table", "json")
+
+OPTIONS = (
+    Option(
+        "platform",
+        Kind.TEXT,
+        "which image of an index: this, or all of them (default: this machine's architecture)",
+        "OS/ARCH[/VARIANT]|all",
+    ),
+    Option(
+        "output",
+        Kind.LIST,
+        "table or json, to standard output or to a file; repeatable (default: table)",
+        "FORMAT[=FILE]",
+        "o",
+    ),
+    Option(
+        "fail-on",
+        Kind.TEXT,
+        "lowest severity that fails the gate: error, warning, note, or never (default: error)",
+        "SEVERITY",
+        choices=FAIL_ON_CHOICES,
+    ),
+    Option("allow-incomplete", Kind.SWITCH, "pass although something could not be looked at"),
+    Option("rules", Kind.LIST, "directory of own rule documents; repeatable", "DIR"),
+    Option("cpu", Kind.TEXT, "CPU level that the image must run on, such as x86-64-v2", "LEVEL"),
+    Option("insecure", Kind.SWITCH, "allow plain HTTP and unverified TLS to registries"),
+    Option("closure", Kind.SWITCH, "tree: everything that would be loaded, not only direct needs"),
+    Option("trail", Kind.SWITCH, "tree: each step of the search"),
+    Option("quiet", Kind.SWITCH, "only the verdict", short="q"),
+    Option("verbose", Kind.SWITCH, "the whole search, blame and every requester", short="v"),
+    Option("no-progress", Kind.SWITCH, "no progress on standard error"),
+    Option(
+        "config",
+        Kind.TEXT,
+        "configuration file (default: .imagescan.yaml in the working directory)",
+        "FILE",
+        in_file=False,
+    ),
+)
