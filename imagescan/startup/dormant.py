@@ -1,0 +1,171 @@
+"""Which objects are never meant to run in this image.
+
+Paths, ``ElfFacts`` and the platform enter, the paths that sleep leave. ``product.md``, Grading:
+variants for another architecture or libc beside a usable one, nested root file systems, debug
+files, test data, code for firmware and boot loaders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from imagescan.elf.facts import ElfFacts, ElfKind, Machine
+from imagescan.filesystem.values import RootFilesystem
+from imagescan.layers.values import ImagePath
+from imagescan.loader.values import LoaderKind
+from imagescan.reference import Platform
+from imagescan.startup.platforms import architecture_of, runs_on
+
+_SLEEPING_PREFIXES = (
+    "/usr/lib/debug/", "/boot/", "/lib/firmware/", "/usr/lib/firmware/", "/lib/modules/", "/usr/lib/modules/",
+    "/usr/lib/grub/", "/usr/lib/syslinux/", "/usr/share/syslinux/", "/usr/share/qemu/", "/usr/share/doc/",
+    "/usr/src/", "/snap/", "/var/lib/docker/", "/var/lib/containerd/", "/var/lib/containers/",
+)  # fmt: skip
+_SLEEPING_NAMES = frozenset(
+    {"test", "tests", "testdata", "test-data", "test_data", "testing", "examples", "rootfs", ".build-id"}
+)
+_NESTED_ROOT_MARKS = (
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/lib/apk/db/installed",
+    "/var/lib/dpkg/status",
+)
+
+_ARCHITECTURE_WORDS = {
+    "amd64": r"x86[_-]64|amd64|x64|linux64",
+    "386": r"i[3-6]86|ia32|x86|linux32",
+    "arm64": r"aarch64|arm64(?:v8)?|armv8",
+    "arm": r"armv[5-7]l?|armhf|armel|arm(?:v[67])?",
+    "ppc64le": r"ppc64le|powerpc64le|ppc64el|ppc64",
+    "s390x": r"s390x",
+    "riscv64": r"riscv64",
+    "loong64": r"loong(?:arch)?64",
+    "mips64le": r"mips64(?:el|le)|mips",
+}
+_BOUNDARY = r"(?<![A-Za-z0-9])(?:{})(?![A-Za-z0-9])"
+_WORDS = {name: re.compile(_BOUNDARY.format(words), re.I) for name, words in _ARCHITECTURE_WORDS.items()}
+_ANY_ARCHITECTURE = re.compile(_BOUNDARY.format("|".join(_ARCHITECTURE_WORDS.values())), re.I)
+_LIBC_WORD = re.compile(r"[-_.]?(?:linux)?(?:musl|gnu|glibc)(?:eabi(?:hf)?)?(?![A-Za-z])", re.I)
+_SYSTEM_WORD = re.compile(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|windows|win|freebsd|android"), re.I)
+_CPU_MACHINES = frozenset(Machine)
+
+
+def dormant_objects(
+    objects: Mapping[ImagePath, ElfFacts],
+    filesystem: RootFilesystem,
+    platform: Platform,
+    libcs: frozenset[LoaderKind],
+) -> frozenset[ImagePath]:
+    """The ELF files that nobody starts or loads here, whatever their mode.
+
+    Args:
+        objects: every ELF file by canonical path.
+        filesystem: to find nested root file systems.
+        platform: the image's.
+        libcs: which dynamic loaders the image has.
+    """
+    roots = nested_roots(objects, filesystem)
+    sleeping = {
+        path
+        for path, elf in objects.items()
+        if elf.kind is ElfKind.OTHER
+        or elf.machine not in _CPU_MACHINES
+        or sleeps_by_path(path)
+        or path.startswith(roots)
+        or _is_foreign_variant(path, elf, platform)
+    }
+    rest = {path: elf for path, elf in objects.items() if path not in sleeping}
+    return frozenset(sleeping) | _unusable_variants(rest, platform, libcs)
+
+
+def sleeps_by_path(path: str) -> bool:
+    """Whether a path alone says that a file is debug information, test data or another system's."""
+    if path.startswith(_SLEEPING_PREFIXES) or path.endswith(".debug"):
+        return True
+    return not _SLEEPING_NAMES.isdisjoint(path.split("/")[1:-1])
+
+
+def nested_roots(paths: Iterable[ImagePath], filesystem: RootFilesystem) -> tuple[str, ...]:
+    """Directories (with a slash at the end) that hold a whole root file system of their own."""
+    candidates = set()
+    for path in paths:
+        head, found, _ = path.partition("/usr/lib/")
+        for prefix in (head if found else "", path.partition("/lib/")[0], path.partition("/bin/")[0]):
+            if prefix and prefix != path and not prefix.endswith("/usr"):
+                candidates.add(prefix)
+    return tuple(
+        sorted(
+            f"{prefix}/"
+            for prefix in candidates
+            if any(filesystem.resolve(prefix + mark, follow=False).entry for mark in _NESTED_ROOT_MARKS)
+        )
+    )
+
+
+def names_architecture(path: str, architecture: str) -> bool:
+    """Whether a path says that its file is for this architecture."""
+    words = _WORDS.get(architecture)
+    return bool(words and words.search(path))
+
+
+def _is_foreign_variant(path: ImagePath, elf: ElfFacts, platform: Platform) -> bool:
+    """Built for another machine, and its path says so: a variant, a cross toolchain, an emulator's root."""
+    if runs_on(elf, platform):
+        return False
+    architecture = architecture_of(elf)
+    return architecture is not None and names_architecture(path, architecture)
+
+
+def _unusable_variants(
+    objects: Mapping[ImagePath, ElfFacts], platform: Platform, libcs: frozenset[LoaderKind]
+) -> frozenset[ImagePath]:
+    """Files for which another of the same name, but for architecture or libc words, is usable."""
+    families: dict[str, list[ImagePath]] = defaultdict(list)
+    for path in objects:
+        family = variant_family(path)
+        if family != path:
+            families[family].append(path)
+    sleeping: set[ImagePath] = set()
+    for members in families.values():
+        unusable = [path for path in members if not usable(objects[path], platform, libcs)]
+        if len(unusable) < len(members):
+            sleeping.update(unusable)
+    return frozenset(sleeping)
+
+
+def variant_family(path: str) -> str:
+    """The path without the words that tell variants apart (architecture, libc, system)."""
+    for words in (_LIBC_WORD, _ANY_ARCHITECTURE, _SYSTEM_WORD):
+        path = words.sub("*", path)
+    return re.sub(r"[-_.]*\*[-_.*]*", "*", path)
+
+
+def usable(elf: ElfFacts, platform: Platform, libcs: frozenset[LoaderKind]) -> bool:
+    """Whether machine and libc suit the image."""
+    libc = libc_of(elf)
+    return runs_on(elf, platform) and (libc is None or libc in libcs)
+
+
+def libc_of(elf: ElfFacts) -> LoaderKind | None:
+    """Which libc a file was linked against, as far as its needs say; None when they do not."""
+    if elf.interpreter:
+        name = elf.interpreter.rpartition("/")[2]
+        if name.startswith("ld-musl-"):
+            return LoaderKind.MUSL
+        if re.match(r"ld-linux|ld64\.so|ld-lsb|ld\.so\.", name):
+            return LoaderKind.GLIBC
+    return _libc_of_needs(elf.needed, [need.file for need in elf.version_needs])
+
+
+def _libc_of_needs(needed: Sequence[str], versioned: Sequence[str]) -> LoaderKind | None:
+    if any(name == "libc.so" or name.startswith("libc.musl-") for name in needed):
+        return LoaderKind.MUSL
+    if (
+        "libc.so.6" in needed
+        or any(name.startswith("ld-linux") for name in needed)
+        or "libc.so.6" in versioned
+    ):
+        return LoaderKind.GLIBC
+    return None

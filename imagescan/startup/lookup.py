@@ -1,0 +1,126 @@
+"""How a program's name becomes a file: as runc, a shell, env and the kernel look it up.
+
+A name and the process's surroundings enter, a ``ChainStep`` leaves. Mirrors Go's
+os/exec.LookPath (called by runc's standard_init_linux.go as the container's user, in the
+container's working directory), execvp(3), and fs/exec.c do_open_execat.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+
+from imagescan.filesystem.values import Credentials, FileEntry, PathError, PathResolution, RootFilesystem
+from imagescan.findings import TrailLine
+from imagescan.layers.values import EntryKind
+from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StepRole
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker, containerd, Podman
+MAXIMUM_PATH_ELEMENTS = 1000  # a PATH of the config is hostile input
+
+GO_ERRNO = {
+    "ENOENT": "no such file or directory",
+    "ENOTDIR": "not a directory",
+    "EACCES": "permission denied",
+    "ELOOP": "too many levels of symbolic links",
+    "ENAMETOOLONG": "file name too long",
+    "EISDIR": "is a directory",
+    "ENOEXEC": "exec format error",
+    "ELIBBAD": "accessing a corrupted shared library",
+    "EIO": "input/output error",
+}
+_CODES = {"EACCES": FaultCode.NOT_PERMITTED, "ELOOP": FaultCode.LOOP, "EISDIR": FaultCode.DIRECTORY}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a name is looked up in: ``search_path`` is the value of PATH, None when it is unset."""
+
+    filesystem: RootFilesystem
+    user: Credentials
+    directory: str
+    search_path: str | None
+
+    def with_path(self, search_path: str | None) -> Surroundings:
+        """The same with another PATH."""
+        return replace(self, search_path=search_path)
+
+
+def resolve(around: Surroundings, path: str) -> PathResolution:
+    """Look one path up as the container's user, from the working directory."""
+    return around.filesystem.resolve(path, directory=around.directory, who=around.user)
+
+
+def execute_error(around: Surroundings, resolution: PathResolution) -> tuple[str, FaultCode] | None:
+    """Why this file cannot be executed, before anyone looks at its content: (errno, code).
+
+    A directory gives EISDIR here, as Go's LookPath says; execve itself would say EACCES.
+    """
+    if resolution.error is not None:
+        errno = resolution.error.name
+        return errno, _CODES.get(errno, FaultCode.MISSING)
+    entry = resolution.entry
+    if entry is None:
+        return "ENOENT", FaultCode.MISSING
+    if entry.kind == EntryKind.DIRECTORY:
+        return "EISDIR", FaultCode.DIRECTORY
+    if entry.kind == EntryKind.FILE and entry.permits(around.user, 1):
+        return None
+    nobody = entry.kind == EntryKind.FILE and not entry.mode & 0o111
+    return "EACCES", FaultCode.NOT_EXECUTABLE if nobody else FaultCode.NOT_PERMITTED
+
+
+def absent_path(resolution: PathResolution, requested: str) -> str:
+    """The path to blame: the missing target of a link, else the name asked for."""
+    return resolution.stopped_at or requested
+
+
+def look_path(around: Surroundings, name: str) -> ChainStep:
+    """exec.LookPath: a name with a slash as it is, another through PATH; with Go's messages."""
+    if "/" in name:
+        resolution = resolve(around, name)
+        error = execute_error(around, resolution)
+        fault = _go_fault(name, error, resolution) if error else None
+        return ChainStep(StepRole.PROGRAM, name, "", name, resolution.entry, fault=fault)
+    candidate, entry, tried = search(around, name)
+    fault = None
+    if entry is None:
+        message = f'exec: "{_quote(name)}": executable file not found in $PATH'
+        fault = ChainFault(FaultCode.NOT_IN_PATH, "ENOENT", message, name)
+    elif not candidate.startswith("/"):
+        message = f'exec: "{_quote(name)}": cannot run executable found relative to current directory'
+        fault = ChainFault(FaultCode.RELATIVE_PATH, "ENOENT", message, name)
+    return ChainStep(StepRole.PROGRAM, name, "", candidate, entry, tried, fault)
+
+
+def search(around: Surroundings, name: str) -> tuple[str, FileEntry | None, tuple[TrailLine, ...]]:
+    """The first executable of this name in PATH: (path, entry, every place tried)."""
+    path = DEFAULT_PATH if around.search_path is None else around.search_path
+    tried: list[TrailLine] = []
+    for directory in path.split(":")[:MAXIMUM_PATH_ELEMENTS] if path else ():
+        candidate = posixpath.normpath(posixpath.join(directory or ".", name))
+        resolution = resolve(around, candidate)
+        error = execute_error(around, resolution)
+        if error is None:
+            return candidate, resolution.entry, (*tried, TrailLine("PATH", candidate, "found"))
+        tried.append(TrailLine("PATH", candidate, _outcome(resolution, error[0])))
+    return name, None, tuple(tried)
+
+
+def _outcome(resolution: PathResolution, errno: str) -> str:
+    if resolution.error is PathError.ENOENT and resolution.hops:
+        return f"link to {resolution.stopped_at or resolution.hops[-1].target}, which is absent"
+    return "absent" if errno in ("ENOENT", "ENOTDIR") else GO_ERRNO[errno]
+
+
+def _go_fault(name: str, error: tuple[str, FaultCode], resolution: PathResolution) -> ChainFault:
+    errno, code = error
+    detail = GO_ERRNO[errno]
+    if resolution.error is not None:  # os.Stat failed, and its error names the path once more
+        detail = f"stat {name}: {detail}"
+    return ChainFault(code, errno, f'exec: "{_quote(name)}": {detail}', absent_path(resolution, name))
+
+
+def _quote(text: str) -> str:
+    """strconv.Quote, as far as quotes and backslashes go; the rest is escaped where it is shown."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
