@@ -39,6 +39,10 @@ class JsonObject:
         """Whether the member is there and not null."""
         return self._members.get(name) is not None
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all members, in the order written."""
+        return tuple(self._members)
+
     def text(self, name: str, default: str | None = None) -> str:
         """A string; ``default`` stands for an absent or null member.
 

@@ -51,6 +51,7 @@ class FileWindow(io.RawIOBase):
     def __init__(self, file: OpenFile, start: int, length: int, *, owned: bool = False) -> None:
         super().__init__()
         self._file = file
+        self._start = start
         self._position = start
         self._end = start + length
         self._owned = owned
@@ -65,7 +66,7 @@ class FileWindow(io.RawIOBase):
         Raises:
             ImageFormatError: the file became shorter than it was.
         """
-        view = memoryview(buffer).cast("B")[: self._end - self._position]
+        view = memoryview(buffer).cast("B")[: max(0, self._end - self._position)]
         if not len(view):
             return 0
         count = self._file.read_into(view, self._position)
@@ -73,6 +74,16 @@ class FileWindow(io.RawIOBase):
             raise ImageFormatError("the file ends early: it is truncated", where=self._file.name)
         self._position += count
         return count
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place of the window, as ``io.RawIOBase.seek``; beyond its end nothing is read."""
+        origin = {io.SEEK_SET: self._start, io.SEEK_CUR: self._position, io.SEEK_END: self._end}[whence]
+        self._position = max(self._start, origin + offset)
+        return self._position - self._start
 
     def close(self) -> None:
         """Close the window, and the file with its owner."""
