@@ -23,7 +23,7 @@ class ProcessEnvironment:
 
     variables: Mapping[str, str] = field(default_factory=dict)
     working_directory: str = "/"
-    credentials: Credentials = Credentials()
+    credentials: Credentials = field(default_factory=Credentials)
     cpu: tuple[str, ...] = ()
     kernel: tuple[int, int, int] = (6, 0, 0)
 

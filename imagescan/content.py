@@ -1,0 +1,130 @@
+"""What a regular file is, told from its bytes: the one inspector that layers are read with.
+
+A path and a ``Body`` enter; ``ElfFacts``, ``Script``, ``ForeignBinary``, ``KeptFile`` or None
+leave. Mode and name do not matter for programs; a handful of small files that loaders and the
+runtime read (caches, path files, accounts) are kept by name. Formats: gABI, fs/binfmt_script.c,
+Mach-O ``loader.h``, Microsoft's PE format.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from imagescan.elf.header import MAGIC as ELF_MAGIC
+from imagescan.elf.reader import read_elf
+from imagescan.errors import LimitExceeded
+from imagescan.layers.values import Body, ImagePath
+from imagescan.scripts import TEXT_LIMIT, read_script
+
+MAXIMUM_KEPT_FILE = 16 << 20  # bytes; an ld.so.cache of 100,000 entries has 10 MiB
+
+_SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
+_KEPT = re.compile(
+    r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release)"
+)
+_MACH_O_STARTS = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
+_MACH_O_FAT = b"\xca\xfe\xba\xbe"
+_MAXIMUM_FAT_ARCHITECTURES = 30  # Java class files share the magic; their version there is 45 or more
+_MACH_O_MACHINES = {7: "i386", 0x01000007: "x86-64", 12: "arm", 0x0100000C: "arm64", 18: "powerpc"}
+_PE_MACHINES = {0x14C: "i386", 0x8664: "x86-64", 0x1C0: "arm", 0x1C4: "arm", 0xAA64: "arm64"}
+_PE_MANAGED_DIRECTORY = 14  # IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A small file that a later room reads whole."""
+
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The content as UTF-8 text, undecodable bytes as lone surrogates."""
+        return self.data.decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignBinary:
+    """A program or library of another operating system.
+
+    ``format`` is "Mach-O" or "PE"; ``machines`` what it is built for (several in a universal
+    Mach-O file); ``managed`` marks a .NET assembly, which Linux runtimes do load.
+    """
+
+    format: str
+    machines: tuple[str, ...]
+    managed: bool = False
+
+
+class FileInspector:
+    """Looks at every regular file of a layer (``layers.values.ContentInspector``)."""
+
+    NAME = "content"
+    VERSION = 1
+
+    def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
+        """Whether the first bytes or the name promise facts."""
+        start = head[:4]
+        if start == ELF_MAGIC or start[:2] in (b"#!", b"MZ") or head[:5] == _SCRIPT_STARTS[1]:
+            return True
+        if start in _MACH_O_STARTS or start == _MACH_O_FAT:
+            return True
+        return _KEPT.fullmatch(path) is not None
+
+    def inspect(self, path: ImagePath, body: Body) -> object | None:
+        """The facts of one file.
+
+        Raises:
+            MalformedBinary: an ELF file without a whole header.
+            LimitExceeded: a file to be kept is larger than ``MAXIMUM_KEPT_FILE``.
+        """
+        if _KEPT.fullmatch(path):
+            return _keep(body)
+        head = body.read(0, 512)
+        if head.startswith(ELF_MAGIC):
+            # Too short to be one: what a loader says of it follows from its size alone.
+            return read_elf(body) if body.size >= 52 else None
+        if head.startswith(_SCRIPT_STARTS):
+            whole = body.read(0, TEXT_LIMIT) if body.size <= TEXT_LIMIT else head
+            return read_script(path, whole, body.size)
+        return _read_mach_o(head) or _read_pe(body, head)
+
+
+def _keep(body: Body) -> KeptFile:
+    if body.size > MAXIMUM_KEPT_FILE:
+        raise LimitExceeded(f"larger than {MAXIMUM_KEPT_FILE >> 20} MiB, so it was not read")
+    return KeptFile(body.read(0, body.size))
+
+
+def _read_mach_o(head: bytes) -> ForeignBinary | None:
+    if head[:4] in _MACH_O_STARTS and len(head) >= 8:
+        order = ">" if head[:2] == b"\xfe\xed" else "<"
+        (machine,) = struct.unpack_from(order + "I", head, 4)
+        return ForeignBinary("Mach-O", (_MACH_O_MACHINES.get(machine, f"cputype {machine}"),))
+    if head[:4] == _MACH_O_FAT and len(head) >= 8:
+        (count,) = struct.unpack_from(">I", head, 4)
+        if 0 < count <= _MAXIMUM_FAT_ARCHITECTURES:
+            machines = [
+                struct.unpack_from(">I", head, 8 + 20 * index)[0]
+                for index in range(count)
+                if 28 + 20 * index <= len(head)
+            ]
+            return ForeignBinary(
+                "Mach-O", tuple(_MACH_O_MACHINES.get(one, f"cputype {one}") for one in machines)
+            )
+    return None
+
+
+def _read_pe(body: Body, head: bytes) -> ForeignBinary | None:
+    if head[:2] != b"MZ" or len(head) < 64:
+        return None
+    (offset,) = struct.unpack_from("<I", head, 60)
+    raw = body.read(offset, 256)
+    if raw[:4] != b"PE\0\0" or len(raw) < 26:
+        return None
+    (machine,) = struct.unpack_from("<H", raw, 4)
+    (magic,) = struct.unpack_from("<H", raw, 24)
+    place = 24 + (112 if magic == 0x20B else 96) + 8 * _PE_MANAGED_DIRECTORY
+    managed = len(raw) >= place + 8 and struct.unpack_from("<I", raw, place)[0] != 0
+    return ForeignBinary("PE", (_PE_MACHINES.get(machine, f"machine {machine:#x}"),), managed)

@@ -1,0 +1,337 @@
+"""The glibc loader: a program enters, its link map leaves.
+
+Mirrors ``_dl_map_object_deps`` (elf/dl-deps.c), ``_dl_map_object`` (elf/dl-load.c), ``do_preload``
+and ``dl_main`` (elf/rtld.c); ``loader.md`` sections 4 to 6. Like ``LD_TRACE_LOADED_OBJECTS`` it
+goes on after a failure, so that every missing library is seen and not only the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from imagescan.content import KeptFile
+from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.loader.binding import Binder
+from imagescan.loader.cache_file import LoaderCache, read_cache
+from imagescan.loader.candidates import GlibcAcceptance
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.platforms import LoaderPlatform, platform_of
+from imagescan.loader.process import Mapped, Process, Request
+from imagescan.loader.search import DirectoryList, GlibcSearch, SearchPlan, SearchResult
+from imagescan.loader.tokens import TokenValues, expand, has_token, origin_is_first_component
+from imagescan.loader.values import (
+    How,
+    LinkMap,
+    LoadedObject,
+    LoaderFault,
+    LoaderIdentity,
+    Missing,
+    Outcome,
+)
+from imagescan.loader.versions import check_versions
+
+_VDSO = frozenset(("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"))
+_COMMENT = re.compile(r"#[^\n]*")
+_SET_USER_ID, _SET_GROUP_ID = 0o4000, 0o2000
+
+
+class GlibcLoader:
+    """One glibc loader file of an image; makes link maps and shares searches between them."""
+
+    def __init__(
+        self,
+        filesystem: RootFilesystem,
+        environment: ProcessEnvironment,
+        identity: LoaderIdentity,
+        abi: ElfFacts,
+    ) -> None:
+        self._filesystem = filesystem
+        self._environment = environment
+        self._identity = identity
+        self._abi = abi
+        strings = abi.loader_strings
+        platform = platform_of(abi)
+        self._system_directories = strings.system_directories if strings else ()
+        self._tokens = (strings.library_token if strings else "", platform.platform_token if platform else "")
+        version = identity.version
+        cache_path = (strings.cache_path if strings else "") or "/etc/ld.so.cache"
+        self._preload_path = (strings.preload_path if strings else "") or "/etc/ld.so.preload"
+        self._search = GlibcSearch(
+            filesystem,
+            environment,
+            GlibcAcceptance(
+                abi=abi,
+                skips_foreign_byte_order=bool(strings and strings.data_encoding_patch),
+                checks_abi_tag=version is not None and version < (2, 36),
+                refuses_pie=version is None or version >= (2, 30),
+                kernel=environment.kernel,
+            ),
+            self._system_directories,
+            self._read_cache(cache_path),
+            cache_path,
+            platform.cache_flags if platform else frozenset(),
+            _subdirectories(platform, environment.cpu, version),
+        )
+        self._binder = Binder(is_musl=False)
+
+    def _read_cache(self, path: str) -> LoaderCache | None:
+        entry = self._filesystem.resolve(path, who=self._environment.credentials).entry
+        if entry is None or not entry.permits(self._environment.credentials, 4):
+            return None
+        return read_cache(entry.content.data) if isinstance(entry.content, KeptFile) else None
+
+    def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
+        """Load a program as the kernel starts it, or a library as ``ld.so LIBRARY`` would."""
+        return _GlibcProcess(self, entry, elf, is_program=is_program).run()
+
+    def is_secure(self, entry: FileEntry) -> bool:
+        """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6)."""
+        who = self._environment.credentials
+        if entry.mode & _SET_USER_ID and entry.uid != who.uid:
+            return True
+        if entry.mode & _SET_GROUP_ID and entry.mode & 0o010 and entry.gid not in who.gids[:1]:
+            return True
+        return entry.capability is not None and who.uid != 0
+
+    def token_values(self, origin: str) -> TokenValues:
+        """The values of ``$ORIGIN``, ``$LIB`` and ``$PLATFORM`` for one object."""
+        return TokenValues(origin, *self._tokens)
+
+
+def _subdirectories(
+    platform: LoaderPlatform | None, cpu: tuple[str, ...], version: tuple[int, ...] | None
+) -> tuple[str, ...]:
+    if platform is None or (version is not None and version < (2, 33)):
+        return ()
+    return tuple(f"glibc-hwcaps/{name}" for name in platform.hwcaps if name in cpu)
+
+
+class _GlibcProcess:
+    """The start-up of one program."""
+
+    def __init__(self, loader: GlibcLoader, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> None:
+        self._loader = loader
+        self._search = loader._search
+        self._environment = loader._environment
+        self._secure = is_program and loader.is_secure(entry)
+        self._process = Process()
+        self._faults: list[LoaderFault] = []
+        self._main = self._process.add(
+            Mapped(entry.path, entry.path, entry.inode, elf, entry.path, None, How.PROGRAM),
+            # The kernel maps the program, so glibc does not know its inode.
+            has_identity=not is_program,
+        )
+        if elf.soname is not None:
+            self._process.sonames[elf.soname] = self._main
+        self._interpreter = self._map_interpreter()
+        self._library_path = self._library_path_list()
+
+    def run(self) -> LinkMap:
+        """Load everything, then check versions and symbols."""
+        self._preload()
+        queue = list(self._process.objects)
+        for one in queue:
+            queue.extend(self._load_needed(one))
+        objects, resolutions, needed = self._process.finish()
+        missing_names = frozenset(one.needed for one in resolutions if one.missing)
+        position = {id(one): index for index, one in enumerate(self._process.objects)}
+
+        def answering(name: str) -> LoadedObject | None:
+            found = self._process.names.get(name)
+            return objects[position[id(found)]] if found is not None and id(found) in position else None
+
+        versions, faults = check_versions(objects, answering, missing_names, self._loader._identity.version)
+        bind_now = bool(self._environment.variable("LD_BIND_NOW"))
+        return LinkMap(
+            program=self._main.real,
+            loader=self._loader._identity,
+            objects=objects,
+            resolutions=resolutions,
+            missing_versions=versions,
+            missing_symbols=self._loader._binder.missing(objects, needed, bind_now=bind_now),
+            faults=(*self._faults, *faults),
+        )
+
+    def _map_interpreter(self) -> Mapped:
+        """The loader itself: findable by PT_INTERP and soname, in the list once somebody asks."""
+        identity = self._loader._identity
+        entry = identity.resolution.entry
+        assert entry is not None, "a missing loader loads nothing"
+        elf = self._loader._abi
+        one = Mapped(identity.requested, entry.path, entry.inode, elf, identity.requested, None, How.LOADER)
+        self._process.names[identity.requested] = one
+        if elf.soname is not None:
+            self._process.sonames.setdefault(elf.soname, one)
+        return one
+
+    def _load_needed(self, one: Mapped) -> list[Mapped]:
+        """Answer every needed, auxiliary and filter entry of an object; returns the new objects."""
+        new: list[Mapped] = []
+        for name in one.elf.needed:
+            request = self._request(one, name, new.append)
+            if request is not None:
+                self._process.requests.append(request)
+        for name in (*one.elf.auxiliaries, *one.elf.filters):
+            request = self._request(one, name, new.append, before=one)
+            if request is not None and (request.found or name in one.elf.filters):
+                self._process.requests.append(request)
+        return new
+
+    def _request(
+        self,
+        requester: Mapped,
+        raw: str,
+        on_new: Callable[[Mapped], None],
+        before: Mapped | None = None,
+    ) -> Request | None:
+        """``_dl_map_object`` for one name; None when a token leaves nothing to ask for."""
+        name = raw
+        if has_token(raw):
+            if self._secure:
+                missing = Missing("DST not allowed in SUID/SGID programs", requester.path)
+                return Request(raw, requester, None, None, missing)
+            expanded = expand(raw, self._values(requester))
+            if not expanded:
+                return None
+            name = expanded
+        found = self._loaded(name)
+        if found is not None:
+            how = How.LOADER if found is self._interpreter else How.LOADED
+            return Request(raw, requester, found, how)
+        if name in _VDSO:
+            return Request(raw, requester, None, How.VDSO)
+        result = (
+            self._search.open_directly(name)
+            if "/" in name
+            else self._search.find(name, self._plan(requester))
+        )
+        if result.entry is None:
+            return Request(raw, requester, None, None, result.missing, result.trail)
+        return self._map(requester, raw, name, result, result.entry, on_new, before)
+
+    def _map(
+        self,
+        requester: Mapped,
+        raw: str,
+        name: str,
+        result: SearchResult,
+        entry: FileEntry,
+        on_new: Callable[[Mapped], None],
+        before: Mapped | None,
+    ) -> Request:
+        known = self._process.inodes.get(entry.inode)
+        if known is not None:
+            self._process.names.setdefault(name, known)
+            return Request(raw, requester, known, result.how, None, result.trail)
+        elf = entry.content
+        assert isinstance(elf, ElfFacts), "open_verify lets only ELF files through"
+        judgement = self._search.map_object(elf)
+        if judgement.outcome != Outcome.FOUND:
+            return Request(raw, requester, None, None, Missing(judgement.detail, result.path), result.trail)
+        assert result.how is not None
+        one = Mapped(result.path, entry.path, entry.inode, elf, name, requester, result.how)
+        self._process.add(one, before=before)
+        self._process.names.setdefault(name, one)
+        self._process.names.setdefault(result.path, one)
+        if elf.soname is not None:
+            self._process.sonames.setdefault(elf.soname, one)
+        on_new(one)
+        return Request(raw, requester, one, result.how, None, result.trail)
+
+    def _loaded(self, name: str) -> Mapped | None:
+        """``_dl_lookup_map``: an object that was asked for by this name, or has it as soname (and
+        then answers to it as a name from now on)."""
+        found = self._process.names.get(name)
+        if found is None:
+            found = self._process.sonames.get(name)
+            if found is not None:
+                self._process.names[name] = found
+        if found is self._interpreter and found not in self._process.objects:
+            self._process.add(found, has_identity=False)
+        return found
+
+    def _values(self, one: Mapped) -> TokenValues:
+        directory = one.path.rpartition("/")[0]
+        if not one.path.startswith("/"):
+            directory = f"{self._environment.working_directory.rstrip('/')}/{directory}".rstrip("/")
+        return self._loader.token_values(directory or "/")
+
+    def _plan(self, one: Mapped) -> SearchPlan:
+        """The lists of ``_dl_map_object`` for requests of one object, in order."""
+        if isinstance(one.plan, SearchPlan):
+            return one.plan
+        lists: list[DirectoryList] = []
+        if one.elf.runpath is None:
+            chain = [one]
+            while chain[-1].loader is not None:
+                chain.append(chain[-1].loader)
+            if self._main not in chain:
+                chain.append(self._main)
+            lists.extend(
+                self._run_path(other, How.RPATH, other.elf.rpath) for other in chain if other.elf.rpath
+            )
+        if self._library_path is not None:
+            lists.append(self._library_path)
+        if one.elf.runpath:
+            lists.append(self._run_path(one, How.RUNPATH, one.elf.runpath))
+        one.plan = plan = SearchPlan(tuple(lists), one.elf.no_default_libraries)
+        return plan
+
+    def _run_path(self, one: Mapped, source: How, raw: str) -> DirectoryList:
+        return DirectoryList(source, one.path, self._directories(raw.split(":"), one))
+
+    def _library_path_list(self) -> DirectoryList | None:
+        raw = self._environment.variable("LD_LIBRARY_PATH")
+        if not raw or self._secure:
+            return None
+        return DirectoryList(How.LIBRARY_PATH, "", self._directories(re.split("[:;]", raw), self._main))
+
+    def _directories(self, elements: list[str], one: Mapped) -> tuple[str, ...]:
+        """``fillin_rpath``: expand tokens, drop what cannot be expanded, end with a slash; an
+        empty element is the current directory, a repeated one counts once."""
+        directories: dict[str, None] = {}
+        for element in elements:
+            if "$" in element:
+                expanded = self._expand_element(element, one)
+                if expanded is None:
+                    continue
+                element = expanded
+            stripped = element.rstrip("/")
+            directories[stripped + "/" if stripped or element else ""] = None
+        return tuple(directories)
+
+    def _expand_element(self, element: str, one: Mapped) -> str | None:
+        expanded = expand(element, self._values(one))
+        if expanded is None or not (self._secure and one is self._main) or "ORIGIN" not in element:
+            return expanded
+        # Secure mode trusts $ORIGIN only at the front, and only where it leads to a system directory.
+        trusted = any(f"{expanded}/".startswith(one) for one in self._loader._system_directories)
+        return expanded if origin_is_first_component(element) and trusted else None
+
+    def _preload(self) -> None:
+        """LD_PRELOAD, then the preload file: what cannot be loaded is said and passed over."""
+        variable = self._environment.variable("LD_PRELOAD")
+        for name in re.split("[ :]", variable) if variable else ():
+            if name and not (self._secure and "/" in name):
+                self._preload_one(name, "LD_PRELOAD")
+        entry = self._loader._filesystem.resolve(self._loader._preload_path).entry
+        if entry is not None and isinstance(entry.content, KeptFile):
+            text = _COMMENT.sub("", entry.content.data.decode("utf-8", "surrogateescape"))
+            for name in re.split(r"[\s:]+", text):
+                if name:
+                    self._preload_one(name, self._loader._preload_path)
+
+    def _preload_one(self, name: str, origin: str) -> None:
+        request = self._request(self._main, name, lambda one: None)
+        if request is None or (request.missing is None and request.found is not None):
+            return
+        reason = request.missing.message if request.missing else "no such object"
+        self._faults.append(
+            LoaderFault(
+                "preload-failed",
+                name,
+                f"ERROR: ld.so: object '{name}' from {origin} cannot be preloaded ({reason}): ignored.",
+            )
+        )

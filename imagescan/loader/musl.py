@@ -1,0 +1,265 @@
+"""The musl loader: a program enters, its link map leaves.
+
+Mirrors ``load_library``, ``path_open``, ``fixup_rpath`` and ``load_deps`` (ldso/dynlink.c);
+``loader.md`` sections 7 and 8. Errors do not end the simulation, as ``ldd`` of musl goes on too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from imagescan.content import KeptFile
+from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
+from imagescan.layers.values import EntryKind
+from imagescan.loader.binding import Binder
+from imagescan.loader.candidates import judge_for_musl
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.process import Mapped, Process, Request
+from imagescan.loader.tokens import expand_musl
+from imagescan.loader.values import (
+    How,
+    LinkMap,
+    LoaderFault,
+    LoaderIdentity,
+    Missing,
+    Outcome,
+    SearchStep,
+)
+
+_RESERVED = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
+_DEFAULT_PATH = ("/lib", "/usr/local/lib", "/usr/lib")
+_SEPARATORS = re.compile("[:\n]")
+_CONTINUES = (PathError.ENOENT, PathError.ENOTDIR, PathError.EACCES, PathError.ENAMETOOLONG)
+_MAXIMUM_NAME = 255
+_GCOMPAT_PRELOAD = "/lib/libgcompat.so.0"
+_ABSENT = "No such file or directory"
+
+
+class MuslLoader:
+    """One musl loader file of an image, reached by one PT_INTERP string."""
+
+    def __init__(
+        self,
+        filesystem: RootFilesystem,
+        environment: ProcessEnvironment,
+        identity: LoaderIdentity,
+        abi: ElfFacts,
+    ) -> None:
+        self.filesystem = filesystem
+        self.environment = environment
+        self.identity = identity
+        self.abi = abi
+        self.system_path, self.system_source = self._read_system_path()
+        self.binder = Binder(is_musl=True)
+
+    def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
+        """Load a program as the kernel starts it, or a library as ``ld-musl LIBRARY`` would."""
+        return _MuslProcess(self, entry, elf, is_program=is_program).run()
+
+    def _read_system_path(self) -> tuple[tuple[str, ...], How]:
+        """The path file ``PREFIX/etc/ld-musl-ARCH.path``, or the built-in directories where it does
+        not exist. One that exists and cannot be used leaves no directory at all."""
+        prefix = "/".join(self.identity.requested.split("/")[:-2])
+        path = f"{prefix}/etc/ld-musl-{self._architecture()}.path"
+        resolution = self.filesystem.resolve(path, who=self.environment.credentials)
+        entry = resolution.entry
+        if entry is None:
+            if resolution.error in (PathError.ENOENT, PathError.ENOTDIR, None):
+                return _DEFAULT_PATH, How.DEFAULT
+            return (), How.PATH_FILE
+        readable = entry.permits(self.environment.credentials, 4)
+        data = entry.content.data if isinstance(entry.content, KeptFile) and readable else b""
+        text = data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+        return split_path(text), How.PATH_FILE
+
+    def _architecture(self) -> str:
+        name = self.identity.requested.rpartition("/")[2]
+        if name.startswith("ld-musl-"):
+            return name.removeprefix("ld-musl-").partition(".so")[0]
+        return self.abi.loader_strings.musl_architecture if self.abi.loader_strings else ""
+
+
+def split_path(text: str) -> tuple[str, ...]:
+    """A path list: colons and newlines separate, empty elements are passed over."""
+    return tuple(element for element in _SEPARATORS.split(text) if element)
+
+
+class _MuslProcess:
+    """The start-up of one program."""
+
+    def __init__(self, loader: MuslLoader, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> None:
+        self._loader = loader
+        self._filesystem = loader.filesystem
+        self._environment = loader.environment
+        who = loader.environment.credentials
+        set_ids = entry.mode & 0o4000 and entry.uid != who.uid
+        self._secure = is_program and bool(set_ids or (entry.capability is not None and who.uid != 0))
+        self._process = Process()
+        self._faults: list[LoaderFault] = []
+        self._main = self._process.add(
+            Mapped(entry.path, entry.path, entry.inode, elf, entry.path, None, How.PROGRAM),
+            has_identity=False,
+        )
+        self._self = self._map_self()
+        variable = self._environment.variable("LD_LIBRARY_PATH")
+        self._library_path = () if self._secure else split_path(variable)
+
+    def run(self) -> LinkMap:
+        """Load everything, then relocate everything: musl binds all symbols at start."""
+        self._preload()
+        queue = list(self._process.objects)
+        for one in queue:
+            for name in one.elf.needed:
+                known = len(self._process.objects)
+                self._process.requests.append(self._load_library(name, one))
+                queue.extend(self._process.objects[known:])
+        objects, resolutions, needed = self._process.finish()
+        for one in self._process.objects:
+            if one.elf.symbols is not None and one.elf.symbols.relative_ifunc:
+                message = f"Error relocating {one.path}: unsupported relocation type 37"
+                self._faults.append(LoaderFault("unsupported-relocation", one.path, message))
+            if one.elf.machine != self._loader.abi.machine:
+                message = "loaded although it is for another machine: musl does not look at e_machine"
+                self._faults.append(LoaderFault("wrong-machine-loaded", one.path, message))
+        return LinkMap(
+            program=self._main.real,
+            loader=self._loader.identity,
+            objects=objects,
+            resolutions=resolutions,
+            missing_symbols=self._loader.binder.missing(objects, needed, bind_now=True),
+            faults=tuple(self._faults),
+        )
+
+    def _map_self(self) -> Mapped:
+        identity = self._loader.identity
+        entry = identity.resolution.entry
+        assert entry is not None, "a missing loader loads nothing"
+        elf = self._loader.abi
+        one = Mapped(identity.requested, entry.path, entry.inode, elf, identity.requested, None, How.LOADER)
+        self._process.inodes[entry.inode] = one
+        return one
+
+    def _preload(self) -> None:
+        variable = "" if self._secure else self._environment.variable("LD_PRELOAD")
+        for name in re.split(r"[\s:]+", variable):
+            if name:
+                self._load_library(name, self._main)
+        strings = self._loader.identity.elf.loader_strings if self._loader.identity.elf else None
+        if strings is not None and strings.is_gcompat_stub:
+            self._load_library(_GCOMPAT_PRELOAD, self._main)
+
+    def _load_library(self, name: str, requester: Mapped) -> Request:
+        """``load_library``: reserved names, then an explicit path, a short name, or the search."""
+        if name.startswith(_RESERVED) or name == self._loader.identity.requested:
+            how = How.RESERVED if name.startswith(_RESERVED) else How.LOADER
+            return Request(name, requester, self._include_self(), how)
+        if "/" in name:
+            trail: list[SearchStep] = []
+            entry, outcome = self._try(How.DIRECT, "", name, "", trail)
+            return self._answer(name, requester, name, How.DIRECT, entry, outcome, trail)
+        if len(name.encode("utf-8", "surrogateescape")) > _MAXIMUM_NAME:
+            return Request(name, requester, None, None, Missing("File name too long"))
+        for one in self._process.objects[1:]:
+            if one.short_name == name:
+                return Request(name, requester, one, How.LOADED)
+        return self._find(name, requester)
+
+    def _find(self, name: str, requester: Mapped) -> Request:
+        trail: list[SearchStep] = []
+        for source, owner, directories in self._lists(requester):
+            for directory in directories:
+                candidate = f"{directory}/{name}"
+                entry, outcome = self._try(source, directory, candidate, owner, trail)
+                if outcome in (Outcome.FOUND, Outcome.STOPS, Outcome.LIST_ABANDONED):
+                    return self._answer(name, requester, candidate, source, entry, outcome, trail)
+        return Request(name, requester, None, None, Missing(_ABSENT), tuple(trail))
+
+    def _lists(self, requester: Mapped) -> list[tuple[How, str, tuple[str, ...]]]:
+        lists = [(How.LIBRARY_PATH, "", self._library_path)]
+        one: Mapped | None = requester
+        while one is not None:
+            raw = one.elf.runpath if one.elf.runpath is not None else one.elf.rpath
+            if raw:
+                source = How.RUNPATH if one.elf.runpath is not None else How.RPATH
+                lists.append((source, one.path, self._run_path(raw, one)))
+            one = one.loader
+        lists.append((self._loader.system_source, "", self._loader.system_path))
+        return lists
+
+    def _run_path(self, raw: str, one: Mapped) -> tuple[str, ...]:
+        if "$" not in raw:
+            return split_path(raw)
+        if self._secure and one is self._main:
+            return ()
+        expanded = expand_musl(raw, one.path.rpartition("/")[0] or ("/" if one.path[:1] == "/" else "."))
+        return split_path(expanded) if expanded else ()
+
+    def _try(
+        self, source: How, directory: str, candidate: str, owner: str, trail: list[SearchStep]
+    ) -> tuple[FileEntry | None, Outcome]:
+        """``open``: the first file that opens is the candidate, whatever it holds."""
+        who = self._environment.credentials
+        resolution = self._filesystem.resolve(
+            candidate, directory=self._environment.working_directory, who=who
+        )
+        entry = resolution.entry
+        detail = ""
+        if entry is None:
+            error = resolution.error or PathError.ENOENT
+            outcome = Outcome.ABSENT if error in _CONTINUES else Outcome.LIST_ABANDONED
+            outcome = Outcome.UNREADABLE if error == PathError.EACCES else outcome
+            detail = "" if error == PathError.ENOENT else error.value
+        elif not entry.permits(who, 4):
+            entry, outcome, detail = None, Outcome.UNREADABLE, PathError.EACCES.value
+        elif self._process.inodes.get(entry.inode) is not None and entry.kind == EntryKind.FILE:
+            outcome = Outcome.FOUND
+        else:
+            judgement = judge_for_musl(self._loader.abi, entry)
+            outcome, detail = judgement.outcome, judgement.detail
+        trail.append(SearchStep(source, directory, candidate, outcome, owner, detail))
+        return entry, outcome
+
+    def _answer(
+        self,
+        name: str,
+        requester: Mapped,
+        path: str,
+        how: How,
+        entry: FileEntry | None,
+        outcome: Outcome,
+        trail: list[SearchStep],
+    ) -> Request:
+        if outcome != Outcome.FOUND or entry is None:
+            last = trail[-1].detail if trail else ""
+            stopped_by = path if outcome == Outcome.STOPS else ""
+            return Request(name, requester, None, None, Missing(last or _ABSENT, stopped_by), tuple(trail))
+        searched = how != How.DIRECT
+        known = self._process.inodes.get(entry.inode)
+        if known is not None:
+            if known is self._self:
+                self._include_self()
+            elif searched and not known.short_name:
+                known.short_name = known.path.rpartition("/")[2]
+            return Request(name, requester, known, how, None, tuple(trail))
+        elf = entry.content
+        assert isinstance(elf, ElfFacts), "judge_for_musl lets only ELF files through"
+        if self._is_a_libc(elf):
+            return Request(name, requester, self._include_self(), How.RESERVED, None, tuple(trail))
+        one = Mapped(path, entry.path, entry.inode, elf, name, requester, how)
+        one.short_name = path.rpartition("/")[2] if searched else ""
+        self._process.add(one)
+        return Request(name, requester, one, how, None, tuple(trail))
+
+    def _is_a_libc(self, elf: ElfFacts) -> bool:
+        """A file that defines both of these is taken for a libc and replaced by musl itself."""
+        strings = elf.loader_strings
+        if strings is None and elf.soname != "libc.so.6":
+            return False
+        names = {one.name for one in elf.symbols.definitions()} if elf.symbols else set()
+        return {"__libc_start_main", "stdin"} <= names
+
+    def _include_self(self) -> Mapped:
+        if self._self not in self._process.objects:
+            self._process.add(self._self)
+        return self._self

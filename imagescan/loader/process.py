@@ -1,0 +1,91 @@
+"""The list of loaded objects while a link map is being made.
+
+Objects go in one by one, a frozen ``LinkMap`` comes out. Mirrors glibc's ``_dl_lookup_map`` and
+the identity test of ``_dl_map_object_from_fd`` (elf/dl-load.c), and the list that
+``_dl_map_object_deps`` (elf/dl-deps.c) and musl's ``load_deps`` (ldso/dynlink.c) grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from imagescan.elf.facts import ElfFacts
+from imagescan.layers.values import ImagePath
+from imagescan.loader.values import How, LoadedObject, Missing, Resolution, SearchStep
+
+
+@dataclass(slots=True, eq=False)
+class Mapped:
+    """One loaded object in the making. ``loader`` is the object that asked for it first (glibc's
+    ``l_loader``, musl's ``needed_by``); ``plan`` caches its search plan; ``short_name`` is
+    musl's: set only when a search found the object."""
+
+    path: str
+    real: ImagePath
+    inode: tuple[int, int]
+    elf: ElfFacts
+    requested: str
+    loader: Mapped | None
+    how: How
+    plan: object | None = None
+    short_name: str = ""
+
+
+@dataclass(slots=True)
+class Request:
+    """One needed entry and its answer, before positions are known."""
+
+    needed: str
+    requester: Mapped
+    found: Mapped | None
+    how: How | None
+    missing: Missing | None = None
+    trail: tuple[SearchStep, ...] = ()
+
+
+@dataclass(slots=True)
+class Process:
+    """The objects in load order, with the names and identities that later requests match."""
+
+    objects: list[Mapped] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    names: dict[str, Mapped] = field(default_factory=dict)
+    sonames: dict[str, Mapped] = field(default_factory=dict)
+    inodes: dict[tuple[int, int], Mapped] = field(default_factory=dict)
+
+    def add(self, one: Mapped, *, before: Mapped | None = None, has_identity: bool = True) -> Mapped:
+        """Put an object at the end of the list (or before another) and make it findable."""
+        if before is None:
+            self.objects.append(one)
+        else:
+            self.objects.insert(self.objects.index(before), one)
+        if has_identity:
+            self.inodes.setdefault(one.inode, one)
+        return one
+
+    def finish(self) -> tuple[tuple[LoadedObject, ...], tuple[Resolution, ...], list[list[int]]]:
+        """Freeze: objects, resolutions, and for each object the positions that it needs directly."""
+        position = {id(one): index for index, one in enumerate(self.objects)}
+        objects = tuple(
+            LoadedObject(
+                one.path,
+                one.real,
+                one.inode,
+                one.elf,
+                one.requested,
+                position.get(id(one.loader), -1) if one.loader else -1,
+                one.how,
+            )
+            for one in self.objects
+        )
+        needed: list[list[int]] = [[] for _ in objects]
+        resolutions = []
+        for request in self.requests:
+            requester = position[id(request.requester)]
+            found = position.get(id(request.found)) if request.found else None
+            if found is not None:
+                needed[requester].append(found)
+            resolutions.append(
+                Resolution(request.needed, requester, found, request.how, request.missing, request.trail)
+            )
+        return objects, tuple(resolutions), needed

@@ -1,0 +1,130 @@
+"""The door of the room: a file of the image enters, its link map leaves.
+
+Chooses the loader per file (PT_INTERP for programs; libc, ABI and the image's own programs for
+libraries), lets the kernel refuse first, and remembers every answer. Follows ``loader.md``
+sections 1 to 3.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from imagescan.elf.facts import ElfFacts, ElfKind
+from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.layers.values import ImagePath
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.glibc import GlibcLoader
+from imagescan.loader.identify import (
+    identify_loader,
+    kernel_refusal,
+    libc_flavour,
+    standard_interpreter,
+)
+from imagescan.loader.musl import MuslLoader
+from imagescan.loader.values import How, LinkMap, LoadedObject, LoaderIdentity, LoaderKind
+
+_Abi = tuple[int, int, bool]
+
+
+class Simulation:
+    """What the dynamic loaders of one image would do in one process environment."""
+
+    def __init__(self, filesystem: RootFilesystem, environment: ProcessEnvironment) -> None:
+        self._filesystem = filesystem
+        self._environment = environment
+        self._link_maps: dict[str, LinkMap] = {}
+        self._identities: dict[str, LoaderIdentity] = {}
+        self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
+        self._common: dict[_Abi, Counter[str]] | None = None
+
+    def link_map(self, path: ImagePath) -> LinkMap:
+        """What loading one ELF file does. A static or foreign file has no loader and only itself.
+
+        Raises:
+            KeyError: the path does not lead to an ELF file.
+        """
+        found = self._link_maps.get(path)
+        if found is None:
+            entry = self._filesystem.resolve(path).entry
+            if entry is None or not isinstance(entry.content, ElfFacts):
+                raise KeyError(path)
+            found = self._link_maps[path] = self._make(entry, entry.content)
+        return found
+
+    def _make(self, entry: FileEntry, elf: ElfFacts) -> LinkMap:
+        is_program = elf.kind == ElfKind.PROGRAM
+        interpreter = elf.interpreter if is_program else self._library_interpreter(elf)
+        if interpreter is None:
+            return _alone(entry, elf, None)
+        identity = self._identity(interpreter)
+        refusal = kernel_refusal(elf, identity, self._environment)
+        if refusal is not None:
+            return replace(_alone(entry, elf, identity), interpreter_fault=refusal if is_program else None)
+        loader = self._loader(identity)
+        if loader is None:
+            return _alone(entry, elf, identity)
+        return loader.link_map(entry, elf, is_program=is_program)
+
+    def _identity(self, interpreter: str) -> LoaderIdentity:
+        found = self._identities.get(interpreter)
+        if found is None:
+            found = identify_loader(self._filesystem, self._environment, interpreter)
+            self._identities[interpreter] = found
+        return found
+
+    def _loader(self, identity: LoaderIdentity) -> GlibcLoader | MuslLoader | None:
+        if identity.requested not in self._loaders:
+            self._loaders[identity.requested] = self._make_loader(identity)
+        return self._loaders[identity.requested]
+
+    def _make_loader(self, identity: LoaderIdentity) -> GlibcLoader | MuslLoader | None:
+        if identity.elf is None or identity.elf.loader_strings is None:
+            return None
+        if identity.kind == LoaderKind.GLIBC:
+            return GlibcLoader(self._filesystem, self._environment, identity, identity.elf)
+        return MuslLoader(self._filesystem, self._environment, identity, self._musl_itself(identity.elf))
+
+    def _musl_itself(self, elf: ElfFacts) -> ElfFacts:
+        """The musl behind gcompat's stub, which only starts it; any other loader is itself."""
+        interpreter = standard_interpreter(elf, LoaderKind.MUSL)
+        if elf.loader_strings is None or not elf.loader_strings.is_gcompat_stub or interpreter is None:
+            return elf
+        return self._identity(interpreter).elf or elf
+
+    def _library_interpreter(self, elf: ElfFacts) -> str | None:
+        """The loader that would load a shared object here: that of its libc if the image has it,
+        else the one that most programs of its ABI ask for."""
+        if elf.kind not in (ElfKind.LIBRARY, ElfKind.PROGRAM):
+            return None
+        flavour = libc_flavour(elf)
+        common = self._common_interpreters().get(_abi(elf), Counter())
+        for interpreter, _ in common.most_common():
+            if flavour in (None, self._identity(interpreter).kind):
+                return interpreter
+        for kind in (flavour,) if flavour else (LoaderKind.GLIBC, LoaderKind.MUSL):
+            standard = standard_interpreter(elf, kind)
+            if standard is not None and self._identity(standard).elf is not None:
+                return standard
+        return None
+
+    def _common_interpreters(self) -> dict[_Abi, Counter[str]]:
+        """How often the image's programs ask for each interpreter that exists, by ABI."""
+        if self._common is None:
+            self._common = {}
+            for entry in self._filesystem.walk():
+                elf = entry.content
+                if isinstance(elf, ElfFacts) and elf.kind == ElfKind.PROGRAM and elf.interpreter:
+                    identity = self._identity(elf.interpreter)
+                    if identity.elf is not None and identity.elf.loader_strings is not None:
+                        self._common.setdefault(_abi(elf), Counter())[elf.interpreter] += 1
+        return self._common
+
+
+def _abi(elf: ElfFacts) -> _Abi:
+    return elf.machine, elf.elf_class, elf.little_endian
+
+
+def _alone(entry: FileEntry, elf: ElfFacts, identity: LoaderIdentity | None) -> LinkMap:
+    only = LoadedObject(entry.path, entry.path, entry.inode, elf, entry.path, -1, How.PROGRAM)
+    return LinkMap(program=entry.path, loader=identity, objects=(only,))
