@@ -98,3 +98,21 @@ def platform_of(elf: ElfFacts) -> LoaderPlatform | None:
         return _PLATFORMS["mips64le-nan2008" if elf.flags & _MIPS_NAN2008 else "mips64le"]
     name = _BY_HEADER.get((elf.machine, elf.elf_class))
     return _PLATFORMS[name] if name else None
+
+
+def cpu_levels(level: str) -> tuple[str, ...] | None:
+    """The glibc-hwcaps names that a CPU of the given level enables, best first: the level and
+    those below it. Empty for an architecture's baseline (``x86-64-v1``, ``baseline``), None for
+    a name that no architecture knows."""
+    if level in ("baseline", "x86-64-v1", "x86-64"):
+        return ()
+    for platform in _PLATFORMS.values():
+        if level in platform.hwcaps:
+            return platform.hwcaps[platform.hwcaps.index(level) :]
+    return None
+
+
+def known_cpu_levels() -> tuple[str, ...]:
+    """Every level that ``cpu_levels`` knows."""
+    names = [name for platform in _PLATFORMS.values() for name in platform.hwcaps]
+    return ("baseline", *sorted(set(names)))

@@ -1,0 +1,254 @@
+"""The only composer: an image's name and a caller's wishes enter, judged images leave.
+
+reference -> sources -> layers -> filesystem -> loader -> startup -> rules -> report, one after
+the other; every room hands on frozen values and none knows the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from imagescan import __version__
+from imagescan.content import FileInspector
+from imagescan.elf.facts import ElfFacts, ElfKind
+from imagescan.errors import UsageError
+from imagescan.facts import ImageFacts, gather_facts
+from imagescan.filesystem.merge import merge
+from imagescan.filesystem.values import RootFilesystem
+from imagescan.findings import (
+    Blame,
+    Counts,
+    Finding,
+    ImageSummary,
+    Incomplete,
+    LayerSummary,
+    ScanReport,
+    Tier,
+)
+from imagescan.layers.parallel import index_image
+from imagescan.layers.values import LayerIndex
+from imagescan.linking import link_report
+from imagescan.links import LinkReport
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.platforms import cpu_levels, known_cpu_levels
+from imagescan.loader.simulate import Simulation
+from imagescan.options import ProgressEvent, ScanOptions, Stage
+from imagescan.reference import Platform
+from imagescan.rules.catalogue import load_rules
+from imagescan.rules.judge import judge
+from imagescan.sources.select import SourceOptions, open_source
+from imagescan.sources.values import ImageConfig, ImageManifest, ImageSource
+from imagescan.startup.chain import environment
+from imagescan.startup.credentials import configured_user
+
+
+@dataclass(frozen=True)
+class ImageScan:
+    """One image of one platform, judged. ``links`` is worked out when first asked for."""
+
+    report: ScanReport
+    _facts: ImageFacts = field(repr=False)
+    _simulation: Simulation = field(repr=False)
+
+    @cached_property
+    def links(self) -> LinkReport:
+        """The link map of every ELF file."""
+        entries = (one.entry for one in self._facts.objects)
+        return link_report(self.report.image, entries, self._simulation)
+
+    def history(self, path: str) -> tuple[Blame, ...]:
+        """What each layer did to a path, lowest layer first; empty if none ever had it."""
+        layers = self._facts.manifest.layers
+        return tuple(
+            Blame(
+                event.layer,
+                str(layers[event.layer].diff_id or ""),
+                layers[event.layer].created_by,
+                event.action.value,
+                path,
+            )
+            for event in self._facts.filesystem.events(path)
+        )
+
+
+def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
+    """Judge an image: one result for each platform asked for.
+
+    Args:
+        text: the image as the user names it (``product.md``, Command line).
+        options: what else the user wishes.
+
+    Raises:
+        ImageScanError: the image cannot be found, read or trusted; a rule or an option is wrong.
+    """
+    rules = load_rules(options.rules_directories)
+    wanted = "all" if options.platform == "all" else _platform(options.platform)
+    progress = _Progress(text, options.on_progress)
+    with open_source(text, SourceOptions(insecure=options.insecure)) as source:
+        progress.tell(Stage.FETCHING)
+        scans = []
+        for manifest in source.images(wanted):
+            manifest = _with_overrides(manifest, options)
+            layers = _read_layers(source, manifest, progress)
+            progress.tell(Stage.JUDGING)
+            facts, simulation = _gather(manifest, layers, options)
+            findings = judge(facts, rules)
+            scans.append(ImageScan(_report(facts, layers, findings), facts, simulation))
+        return tuple(scans)
+
+
+def _platform(text: str | None) -> Platform | None:
+    return Platform.parse(text) if text is not None else None
+
+
+def _with_overrides(manifest: ImageManifest, options: ScanOptions) -> ImageManifest:
+    """The image as it would be started with the caller's user and entrypoint."""
+    config = manifest.config
+    if options.user is not None:
+        config = replace(config, user=options.user)
+    if options.entrypoint is not None:
+        config = replace(config, entrypoint=options.entrypoint, cmd=None)
+    return replace(manifest, config=config)
+
+
+def _read_layers(source: ImageSource, manifest: ImageManifest, progress: _Progress) -> tuple[LayerIndex, ...]:
+    progress.start_layers(manifest)
+    return index_image(
+        source, manifest, FileInspector(), on_bytes=progress.add_bytes, on_layer=progress.add_layer
+    )
+
+
+def _gather(
+    manifest: ImageManifest, layers: tuple[LayerIndex, ...], options: ScanOptions
+) -> tuple[ImageFacts, Simulation]:
+    filesystem = merge(layers)
+    simulation = Simulation(filesystem, _process_environment(manifest.config, filesystem, options))
+    link_maps = {
+        entry.path: simulation.link_map(entry.path)
+        for entry in filesystem.walk()
+        if isinstance(entry.content, ElfFacts) and entry.content.kind != ElfKind.OTHER
+    }
+    unread = tuple(
+        Incomplete(f"/{file.path}", file.reason, index)
+        for index, layer in enumerate(layers)
+        for file in layer.unread
+    )
+    return gather_facts(manifest, filesystem, link_maps, (*unread, *_damaged(filesystem))), simulation
+
+
+def _process_environment(
+    config: ImageConfig, filesystem: RootFilesystem, options: ScanOptions
+) -> ProcessEnvironment:
+    levels = cpu_levels(options.cpu) if options.cpu else ()
+    if levels is None:
+        raise UsageError(
+            f"unknown CPU level {options.cpu!r}", advice="choose one of " + ", ".join(known_cpu_levels())
+        )
+    return ProcessEnvironment(
+        variables=environment(config),
+        working_directory="/" + config.working_dir.lstrip("/"),
+        credentials=configured_user(config.user, filesystem).credentials,
+        cpu=levels,
+    )
+
+
+def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:
+    """ELF files with a whole header and damage further in: judged as far as they could be read."""
+    return tuple(
+        Incomplete(entry.path, f"damaged ELF file: {entry.content.damage}", entry.layer)
+        for entry in filesystem.walk()
+        if isinstance(entry.content, ElfFacts) and entry.content.damage
+    )
+
+
+def _report(facts: ImageFacts, layers: tuple[LayerIndex, ...], findings: tuple[Finding, ...]) -> ScanReport:
+    programs = sum(one.elf.kind in (ElfKind.PROGRAM, ElfKind.STATIC) for one in facts.objects)
+    tiers = [one.tier for one in (*facts.objects, *facts.scripts)]
+    return ScanReport(
+        image=_summary(facts, layers),
+        findings=findings,
+        incomplete=facts.incomplete,
+        counts=Counts(
+            entries=sum(len(layer) for layer in layers),
+            elf_files=len(facts.objects),
+            programs=programs,
+            scripts=len(facts.scripts),
+            needed=sum(len(one.elf.needed) for one in facts.objects),
+            objects=tuple((tier, tiers.count(tier)) for tier in Tier),
+        ),
+        startup_command=facts.startup.arguments,
+        tool_version=__version__,
+    )
+
+
+def _summary(facts: ImageFacts, layers: tuple[LayerIndex, ...]) -> ImageSummary:
+    manifest = facts.manifest
+    return ImageSummary(
+        reference=manifest.reference,
+        digest=str(manifest.digest or ""),
+        config_digest=str(manifest.config_digest or ""),
+        platform=str(manifest.platform),
+        distribution=facts.distribution_name,
+        libc=tuple(
+            dict.fromkeys(
+                " ".join((one.kind.value, ".".join(map(str, one.version)))).strip() for one in facts.loaders
+            )
+        ),
+        layers=tuple(
+            LayerSummary(
+                index=promised.index,
+                digest=str(promised.digest or ""),
+                diff_id=str(read.diff_id),
+                size=promised.size,
+                created_by=promised.created_by,
+            )
+            for promised, read in zip(manifest.layers, layers, strict=True)
+        ),
+        history_aligned=manifest.history_aligned,
+    )
+
+
+class _Progress:
+    """Turns what the layers room reports, from several threads, into events for the caller."""
+
+    def __init__(self, image: str, listener: Callable[[ProgressEvent], None] | None) -> None:
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._event = ProgressEvent(image, Stage.FETCHING)
+
+    def tell(self, stage: Stage) -> None:
+        """Another stage begins."""
+        self._change(stage=stage)
+
+    def start_layers(self, manifest: ImageManifest) -> None:
+        """Layers are about to be read."""
+        sizes = [layer.size for layer in manifest.layers]
+        total = sum(size or 0 for size in sizes) if all(size is not None for size in sizes) else 0
+        self._change(
+            stage=Stage.LAYERS,
+            layers_done=0,
+            layers_total=len(manifest.layers),
+            bytes_done=0,
+            bytes_total=total,
+        )
+
+    def add_bytes(self, count: int) -> None:
+        """So many more bytes were read."""
+        self._change(bytes_done=count, add=True)
+
+    def add_layer(self) -> None:
+        """One more layer is done."""
+        self._change(layers_done=1, add=True)
+
+    def _change(self, *, add: bool = False, **fields: Any) -> None:
+        if self._listener is None:
+            return
+        with self._lock:
+            if add:
+                fields = {name: getattr(self._event, name) + value for name, value in fields.items()}
+            self._event = event = replace(self._event, **fields)
+        self._listener(event)
