@@ -1,0 +1,7 @@
+/* The smallest program that needs a C library. */
+#include <stdio.h>
+
+int main(void)
+{
+    return puts("hello") < 0;
+}

@@ -1,0 +1,14 @@
+"""A program for another architecture, copied into an image that says it is for this machine's."""
+
+from __future__ import annotations
+
+from samples.oci import ImageBuilder
+from samples.parts import glibc_image
+from samples.workshop import Workshop
+
+
+def build(workshop: Workshop) -> ImageBuilder:
+    """The image."""
+    image, _ = glibc_image(workshop, "/usr/local/bin/hello")
+    program = workshop.program("hello.c", workshop.other_target)
+    return image.layer({"usr/local/bin/hello": program}, "COPY --from=build /out/hello /usr/local/bin/")
