@@ -1,0 +1,58 @@
+# Each target does all its own set-up; on a fresh machine it takes Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLES := build/samples
+PYTEST_OPTIONS ?= -n auto --dist loadfile
+
+.PHONY: help demo test lint format clean
+
+help:
+	@echo 'make demo    build two sample images, one sound and one broken, and scan them'
+	@echo 'make test    run every check: style, types, architecture, tests'
+	@echo 'make lint    run all but the tests'
+	@echo 'make format  rewrite the sources in the project'\''s style'
+	@echo 'make clean   remove what the others made, the virtual environment too'
+
+demo: $(VENV)/.demo
+	@$(BIN)/python -m samples.build sound-glibc library-removed --into $(SAMPLES)
+	@echo
+	@echo '$$ imagescan oci:$(SAMPLES)/sound-glibc'
+	@$(BIN)/imagescan oci:$(SAMPLES)/sound-glibc
+	@echo
+	@echo '$$ imagescan oci:$(SAMPLES)/library-removed'
+	@$(BIN)/imagescan oci:$(SAMPLES)/library-removed; test $$? -eq 1
+	@echo
+	@echo 'The first image passed (exit code 0), the second failed the gate (exit code 1), as they should.'
+	@echo 'Your own: $(BIN)/imagescan IMAGE'
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.development
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# pip learned dependency groups in 25.1, and Python 3.11 brings an older one.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'imagescan needs Python 3.11 or newer: make PYTHON=python3.13 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+
+$(VENV)/.demo: $(BIN)/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine]' --group samples
+	@touch $@
+
+$(VENV)/.development: $(BIN)/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine,formats]' --group dev
+	@touch $@ $(VENV)/.demo
