@@ -30,13 +30,18 @@ def layer(root: Path) -> object:
 
 
 def environment(
-    variables: dict[str, str] | None = None, *, directory: str = "/", uid: int = 0, cpu: tuple[str, ...] = ()
+    variables: dict[str, str] | None = None,
+    *,
+    directory: str = "/",
+    uid: int = 0,
+    cpu: tuple[str, ...] = (),
+    kernel: tuple[int, int, int] | None = None,
 ) -> ProcessEnvironment:
-    """A process of this machine: its kernel, and the CPU levels given."""
+    """A process of this machine: its kernel unless told otherwise, and the CPU levels given."""
     release = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", os.uname().release)
     assert release is not None
-    kernel = (int(release[1]), int(release[2]), int(release[3] or 0))
-    return ProcessEnvironment(variables or {}, directory, Credentials(uid, (uid,)), cpu, kernel)
+    running = (int(release[1]), int(release[2]), int(release[3] or 0))
+    return ProcessEnvironment(variables or {}, directory, Credentials(uid, (uid,)), cpu, kernel or running)
 
 
 @cache
