@@ -177,19 +177,20 @@ def _highest(*indices: frozenset[int]) -> int:
 
 
 def _hashed_symbols(header: ElfHeader, body: Body, tags: dict[int, int]) -> int:
-    """How many symbols the hash tables cover: DT_HASH says it, DT_GNU_HASH ends with a chain."""
-    if tag.DT_HASH in tags:
-        offset = header.file_offset(tags[tag.DT_HASH])
-        # s390x and alpha use 64-bit words in DT_HASH.
-        wide = header.machine == Machine.S390 and header.elf_class == 64
-        layout = header.order + ("QQ" if wide else "II")
-        raw = body.read(offset, struct.calcsize(layout)) if offset is not None else b""
-        if len(raw) == struct.calcsize(layout):
-            return int(struct.unpack(layout, raw)[1])
+    """How many symbols the hash tables cover: DT_GNU_HASH ends with a chain, DT_HASH says it."""
     if tag.DT_GNU_HASH in tags:
         offset = header.file_offset(tags[tag.DT_GNU_HASH])
-        return _gnu_hash_symbols(header, body, offset) if offset is not None else 0
-    return 0
+        count = _gnu_hash_symbols(header, body, offset) if offset is not None else 0
+        if count:
+            return count
+    offset = header.file_offset(tags[tag.DT_HASH]) if tag.DT_HASH in tags else None
+    raw = body.read(offset, 16) if offset is not None else b""
+    if len(raw) < 16:
+        return 0
+    # GNU ld writes 64-bit words for s390x, lld 32-bit ones: a leading zero word tells.
+    wide = header.machine == Machine.S390 and header.elf_class == 64
+    count = int(struct.unpack_from(header.order + "I", raw, 4)[0])
+    return int(struct.unpack_from(header.order + "Q", raw, 8)[0]) if wide and raw[:4] == bytes(4) else count
 
 
 def _gnu_hash_symbols(header: ElfHeader, body: Body, offset: int) -> int:
