@@ -106,13 +106,15 @@ def is_lasting(error: BaseException) -> bool:
 
 def failure_reason(error: BaseException) -> str:
     """What went wrong, without the URLs that libraries put into their messages."""
-    for cause in _causes(error):
+    causes = tuple(_causes(error))
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    for cause in causes:
         if isinstance(cause, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
             return "it did not accept a connection in time"
         if isinstance(cause, requests.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
             return "it sent nothing for too long"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
     return "the connection broke off"
 
 

@@ -32,6 +32,11 @@ def is_tar(head: bytes) -> bool:
     )
 
 
+def looks_like_archive(head: bytes) -> bool:
+    """Whether 512 bytes may begin an image archive: a tar, or a compressed one."""
+    return is_tar(head) or bool(compression_of(head))
+
+
 def unpack(stream: BinaryIO, compression: str, where: str) -> BinaryIO:
     """The content of a gzip or zstd stream, all members and frames of it.
 

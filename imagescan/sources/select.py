@@ -1,0 +1,148 @@
+"""From the user's words to a source: a transport, a path, or a plain name.
+
+Text enters; an ``ImageSource`` leaves. The transports are those of containers-transports(5), with
+``docker:`` and ``podman:`` for engines and ``registry:`` (or ``docker://``) for registries.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import get_args
+
+from imagescan.errors import InvalidReference, NotFound, UsageError
+from imagescan.reference import ImageReference
+from imagescan.sources.archive import ArchiveFormat, ArchiveSource
+from imagescan.sources.directory import DirectorySource
+from imagescan.sources.engine import EngineKind, EngineSource, engine_addresses, sdk_is_installed
+from imagescan.sources.layout import INDEX_FILE, LAYOUT_MARKER, LayoutSource
+from imagescan.sources.options import SourceOptions
+from imagescan.sources.plain_name import OpenSource, PlainNameSource
+from imagescan.sources.unpack import looks_like_archive
+from imagescan.sources.values import ImageSource
+
+__all__ = ["SourceOptions", "open_source"]
+
+_ENGINES: tuple[EngineKind, ...] = get_args(EngineKind)
+_ARCHIVES: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
+_ROOT_DIRECTORIES = ("usr", "bin", "etc", "lib", "sbin", "lib64", "opt", "app")
+_HEAD_SIZE = 512
+
+
+def open_source(text: str, options: SourceOptions) -> ImageSource:
+    """The source that ``text`` names; nothing is asked of a registry or engine yet.
+
+    Raises:
+        UsageError: an empty name.
+        InvalidReference: no name of an image.
+        NotFound, SourceError, ImageFormatError: a path that is not there or holds no image.
+    """
+    if not text or "\0" in text:
+        raise UsageError("no image is named", advice="give a name, or transport:name")
+    if text.startswith("docker://"):
+        return _registry(text.removeprefix("docker://"), options)
+    transport, colon, rest = text.partition(":")
+    if colon and rest:
+        source = _by_transport(transport, rest, options)
+        if source is not None:
+            return source
+    source = _by_path(text)
+    return source if source is not None else _by_name(text, options)
+
+
+def _by_transport(transport: str, rest: str, options: SourceOptions) -> ImageSource | None:
+    if transport == "registry":
+        return _registry(rest, options)
+    for kind in _ENGINES:
+        if transport == kind:
+            return EngineSource(kind, _engine_name(rest), options)
+    for format in _ARCHIVES:
+        if transport == format:
+            path, name = _split_path(rest)
+            return ArchiveSource(path, name, format)
+    if transport == "oci":
+        path, name = _split_path(rest)
+        return LayoutSource(path, name)
+    if transport == "dir":
+        return DirectorySource(Path(rest))
+    return None
+
+
+def _registry(name: str, options: SourceOptions) -> ImageSource:
+    from imagescan.sources.registry import RegistrySource
+
+    return RegistrySource(ImageReference.parse(name), options)
+
+
+def _engine_name(name: str) -> str:
+    """A name or an image ID, in the user's words: Podman looks up short names in its own way."""
+    if not _IMAGE_ID.fullmatch(name):
+        ImageReference.parse(name)
+    return name
+
+
+def _split_path(text: str) -> tuple[Path, str]:
+    """Part ``PATH[:NAME]`` or ``PATH[@DIGEST]``: the longest path that exists, both may hold colons."""
+    if os.path.lexists(text):
+        return Path(text), ""
+    for position in range(len(text) - 1, 0, -1):
+        if text[position] in ":@" and os.path.lexists(text[:position]):
+            return Path(text[:position]), text[position + 1 :]
+    raise NotFound("no such file or directory", where=text, advice="check the path")
+
+
+def _by_path(text: str) -> ImageSource | None:
+    """The source for an existing path by what it holds; None where the text may still be a name."""
+    is_path_only = text.startswith(("/", "./", "../")) or text in (".", "..")
+    path = Path(text)
+    if not os.path.lexists(path):
+        if is_path_only:
+            raise NotFound("no such file or directory", where=text, advice="check the path")
+        return None
+    if path.is_dir():
+        if (path / LAYOUT_MARKER).exists() or (path / INDEX_FILE).exists():
+            return LayoutSource(path)
+        if any((path / name).is_dir() for name in _ROOT_DIRECTORIES):
+            return DirectorySource(path)
+    elif is_path_only or _looks_like_archive(path) or not _is_reference(text):
+        return ArchiveSource(path)
+    if not is_path_only and _is_reference(text):
+        return None
+    raise NotFound(
+        "the directory is neither an OCI layout nor a root file system",
+        where=text,
+        advice=f"write dir:{text} to scan it nevertheless",
+    )
+
+
+def _looks_like_archive(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return looks_like_archive(file.read(_HEAD_SIZE))
+    except OSError:
+        return False
+
+
+def _is_reference(text: str) -> bool:
+    try:
+        ImageReference.parse(text)
+    except InvalidReference:
+        return False
+    return True
+
+
+def _by_name(text: str, options: SourceOptions) -> ImageSource:
+    ImageReference.parse(text)
+    return PlainNameSource(_running_engines(text, options), lambda: _registry(text, options))
+
+
+def _running_engines(name: str, options: SourceOptions) -> tuple[OpenSource, ...]:
+    if not sdk_is_installed():
+        return ()
+    return tuple(
+        lambda kind=kind: EngineSource(kind, name, options)
+        for kind in _ENGINES
+        if any(address.may_listen for address in engine_addresses(kind, options.environment))
+    )
