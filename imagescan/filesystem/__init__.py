@@ -1,0 +1,1 @@
+"""From layer indexes to the file system that a container would see."""

@@ -151,3 +151,15 @@ class LayerIndex(Protocol):
     def whiteouts(self) -> tuple[ImagePath, ...]:
         """Every path that this layer removes."""
         ...
+
+    def contents(self) -> Iterator[tuple[ImagePath, object]]:
+        """Path and facts of each file that the inspector kept, without going through all entries."""
+        ...
+
+    def implicit_directories(self) -> tuple[ImagePath, ...]:
+        """Directories that no tar entry names, the root not included, parents before children."""
+        ...
+
+    def hard_links(self) -> tuple[tuple[ImagePath, ImagePath], ...]:
+        """Path and target of each hard link whose target is not in this layer."""
+        ...

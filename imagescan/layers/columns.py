@@ -1,0 +1,234 @@
+"""A layer's index as columns: a few bytes for each entry, and no object until one is asked for.
+
+Columns enter (from the builder, or from a cache); ``LayerEntry`` values leave. An image of
+350,000 entries takes some 15 MB here; as objects it would take ten times as much.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from imagescan.layers.header import Attributes
+from imagescan.layers.paths import decode
+from imagescan.layers.values import EntryKind, ImagePath, LayerEntry, UnreadFile
+from imagescan.reference import Digest
+
+IMPLICIT = 0x80  # set in the kind column: a directory that no tar entry names
+_KIND_MASK = 0x0F
+_MAXIMUM_OPEN_NAMES = 65_536  # names of directories that are kept unpacked for look-ups
+
+# A symlink's size column says where its target stands in ``targets``: offset << 16 | length.
+TARGET_LENGTH_BITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One value for each row; a row is an entry that the tar has or implies.
+
+    ``kinds`` holds ``EntryKind`` codes and ``IMPLICIT``; ``attributes`` positions in
+    ``attribute_table``; ``sizes`` bytes (or where a symlink's target stands). The mappings have
+    only the rows that differ from the rule: ``serials`` (else the row is its own serial),
+    ``hard_links`` (target below this layer), ``capabilities`` and ``contents``.
+    """
+
+    kinds: bytes
+    attributes: array[int]
+    sizes: array[int]
+    attribute_table: tuple[Attributes, ...]
+    targets: bytes
+    serials: Mapping[int, int]
+    hard_links: Mapping[int, ImagePath]
+    capabilities: Mapping[int, bytes]
+    contents: Mapping[int, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """Which rows are where: a table of directories sorted by path, the root first.
+
+    Directory ``n`` has the rows ``rows[first[n]:first[n + 1]]``, named by the part
+    ``names[name_start[n]:name_start[n + 1]]``, sorted and separated by slashes. ``own_rows`` are
+    the directories' own rows.
+    """
+
+    paths: tuple[ImagePath, ...]
+    own_rows: array[int]
+    first: array[int]
+    rows: array[int]
+    name_start: array[int]
+    names: bytes
+    whiteouts: tuple[ImagePath, ...]
+    opaque: frozenset[ImagePath]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """What reading a layer to its end told about it as a whole."""
+
+    diff_id: Digest
+    blob_digest: Digest | None
+    compressed_size: int
+    uncompressed_size: int
+    unread: tuple[UnreadFile, ...]
+
+
+class ColumnarLayerIndex:
+    """A ``LayerIndex`` over columns."""
+
+    def __init__(self, summary: LayerSummary, directories: Directories, rows: Rows) -> None:
+        self.summary = summary
+        self.directories = directories
+        self.rows = rows
+        self._numbers = {path: number for number, path in enumerate(directories.paths)}
+        self._removed = frozenset(directories.whiteouts)
+        self._open: dict[int, dict[str, int]] = {}
+        self._open_names = 0
+
+    @property
+    def diff_id(self) -> Digest:
+        """Digest of the uncompressed tar."""
+        return self.summary.diff_id
+
+    @property
+    def blob_digest(self) -> Digest | None:
+        """Digest of the blob as stored."""
+        return self.summary.blob_digest
+
+    @property
+    def compressed_size(self) -> int:
+        """Bytes of the blob as stored."""
+        return self.summary.compressed_size
+
+    @property
+    def uncompressed_size(self) -> int:
+        """Bytes of the tar."""
+        return self.summary.uncompressed_size
+
+    @property
+    def unread(self) -> tuple[UnreadFile, ...]:
+        """Files whose content could not be understood."""
+        return self.summary.unread
+
+    def __len__(self) -> int:
+        return len(self.directories.rows) + 1
+
+    def entry(self, path: ImagePath) -> LayerEntry | None:
+        """The entry at exactly this path; the root is ``""`` and always there."""
+        row = self._row(path)
+        return None if row is None else self._entry(path, row)
+
+    def entries(self) -> Iterator[LayerEntry]:
+        """Every entry, the root first and parents before children."""
+        yield self._entry(ImagePath(""), self.directories.own_rows[0])
+        for number, directory in enumerate(self.directories.paths):
+            prefix = f"{directory}/" if directory else ""
+            start, end = self.directories.first[number : number + 2]
+            for name, row in zip(self._names(number), self.directories.rows[start:end], strict=True):
+                yield self._entry(ImagePath(prefix + name), row)
+
+    def contents(self) -> Iterator[tuple[ImagePath, object]]:
+        """Path and facts of each file that the inspector kept, in no particular order."""
+        wanted = self.rows.contents
+        rows = self.directories.rows
+        number = 0
+        names: tuple[str, ...] = ()
+        named = -1
+        for position, row in enumerate(rows):
+            if row not in wanted:
+                continue
+            while self.directories.first[number + 1] <= position:
+                number += 1
+            if named != number:
+                names, named = self._names(number), number
+            directory = self.directories.paths[number]
+            name = names[position - self.directories.first[number]]
+            yield ImagePath(f"{directory}/{name}" if directory else name), wanted[row]
+
+    def children(self, directory: ImagePath) -> tuple[str, ...]:
+        """Names directly under a directory, sorted, whiteouts not included."""
+        number = self._numbers.get(directory)
+        return () if number is None else self._names(number)
+
+    def is_whiteout(self, path: ImagePath) -> bool:
+        """Whether this layer removes exactly this path of lower layers."""
+        return path in self._removed
+
+    def is_opaque(self, directory: ImagePath) -> bool:
+        """Whether this layer hides all lower entries under this directory."""
+        return directory in self.directories.opaque
+
+    def whiteouts(self) -> tuple[ImagePath, ...]:
+        """Every path that this layer removes, sorted."""
+        return self.directories.whiteouts
+
+    def implicit_directories(self) -> tuple[ImagePath, ...]:
+        """Directories that no tar entry names, the root not included, parents before children."""
+        kinds = self.rows.kinds
+        return tuple(
+            path
+            for path, row in zip(self.directories.paths, self.directories.own_rows, strict=True)
+            if path and kinds[row] & IMPLICIT
+        )
+
+    def hard_links(self) -> tuple[tuple[ImagePath, ImagePath], ...]:
+        """Path and target of each hard link whose target is not in this layer."""
+        wanted = self.rows.hard_links
+        if not wanted:
+            return ()
+        return tuple((entry.path, entry.hard_link) for entry in self.entries() if entry.hard_link is not None)
+
+    def _row(self, path: ImagePath) -> int | None:
+        if not path:
+            return self.directories.own_rows[0]
+        directory, _, name = path.rpartition("/")
+        number = self._numbers.get(ImagePath(directory))
+        if number is None:
+            return None
+        opened = self._open.get(number)
+        if opened is None:
+            opened = self._unpack(number)
+        return opened.get(name)
+
+    def _unpack(self, number: int) -> dict[str, int]:
+        """Make a directory's names ready for look-ups, forgetting others when there are many."""
+        start, end = self.directories.first[number : number + 2]
+        opened = dict(zip(self._names(number), self.directories.rows[start:end], strict=True))
+        if self._open_names > _MAXIMUM_OPEN_NAMES:
+            self._open = {}
+            self._open_names = 0
+        self._open[number] = opened
+        self._open_names += len(opened)
+        return opened
+
+    def _names(self, number: int) -> tuple[str, ...]:
+        start, end = self.directories.name_start[number : number + 2]
+        if self.directories.first[number] == self.directories.first[number + 1]:
+            return ()
+        return tuple(decode(self.directories.names[start:end]).split("/"))
+
+    def _entry(self, path: ImagePath, row: int) -> LayerEntry:
+        rows = self.rows
+        code = rows.kinds[row]
+        kind = EntryKind(code & _KIND_MASK)
+        mode, uid, gid = rows.attribute_table[rows.attributes[row]]
+        size = rows.sizes[row]
+        target = ""
+        if kind is EntryKind.SYMLINK:
+            start, size = size >> TARGET_LENGTH_BITS, size & ((1 << TARGET_LENGTH_BITS) - 1)
+            target = decode(rows.targets[start : start + size])
+        return LayerEntry(
+            path=path,
+            kind=kind,
+            mode=mode,
+            uid=uid,
+            gid=gid,
+            size=size,
+            serial=rows.serials.get(row, row),
+            target=target,
+            hard_link=rows.hard_links.get(row),
+            capability=rows.capabilities.get(row),
+            implicit=bool(code & IMPLICIT),
+            content=rows.contents.get(row),
+        )

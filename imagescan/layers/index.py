@@ -1,0 +1,179 @@
+"""A layer's blob enters as a stream; its ``LayerIndex`` leaves. One pass, nothing written to disk.
+
+Follows the OCI image specification (layer.md, descriptor.md, config.md "Layer DiffID"): the blob's
+digest and size and the tar's digest are those of the very bytes that were walked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import BinaryIO
+
+from imagescan.errors import ImageScanError, LayerError, LimitExceeded, MalformedBinary
+from imagescan.layers.body import FileTooLarge
+from imagescan.layers.builder import IndexBuilder
+from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary
+from imagescan.layers.compression import Compression, inflate
+from imagescan.layers.paths import decode
+from imagescan.layers.pipeline import Pipeline
+from imagescan.layers.tar import HEAD_BYTES, Member, TarReader
+from imagescan.layers.values import ContentInspector, ImagePath, LayerIndex, UnreadFile
+from imagescan.layers.verified import VerifiedStream, check_digest
+from imagescan.reference import Digest
+from imagescan.sources.values import LayerDescriptor
+
+MAXIMUM_LAYER_BYTES = 64 * 1024**3  # uncompressed tar; larger is taken for a decompression bomb
+MAXIMUM_UNREAD_FILES = 65_536  # files of one layer whose facts could not be had
+
+
+def index_layer(
+    stream: BinaryIO,
+    descriptor: LayerDescriptor | None,
+    inspector: ContentInspector,
+    *,
+    on_bytes: Callable[[int], None] | None = None,
+    pipelined: bool = False,
+) -> LayerIndex:
+    """Read one layer to its end.
+
+    What ``descriptor`` promises (digest, size, diff ID) is checked. ``on_bytes`` is called with
+    the number of bytes of each read of ``stream``. With ``pipelined`` reading and inflating run
+    in a second thread.
+
+    Raises:
+        DigestMismatch, SizeMismatch: the blob or the tar is not what was promised. A damaged blob
+            gives this rather than the damage that its bytes would show.
+        CorruptLayer, UnsupportedCompression, LimitExceeded: the layer cannot be read to its end.
+    """
+    where = _where(descriptor)
+    verified = VerifiedStream(
+        stream,
+        digest=descriptor.digest if descriptor else None,
+        size=descriptor.size if descriptor else None,
+        where=where,
+        on_bytes=on_bytes,
+    )
+    blocks = iter(verified)
+    try:
+        return _index(verified, blocks, descriptor, inspector, where, pipelined)
+    except LayerError as error:
+        error.where = error.where or where
+        if descriptor is not None and descriptor.digest is not None:
+            for _ in blocks:  # bytes that are not the promised ones explain any damage
+                pass
+        raise
+
+
+def _index(
+    verified: VerifiedStream,
+    blocks: Iterator[bytes],
+    descriptor: LayerDescriptor | None,
+    inspector: ContentInspector,
+    where: str,
+    pipelined: bool,
+) -> LayerIndex:
+    promised = descriptor.diff_id if descriptor else None
+    compression, inflated = inflate(blocks, descriptor.media_type if descriptor else "", where)
+    algorithm = promised.algorithm if promised else "sha256"
+    already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
+    with Pipeline(inflated) if pipelined else nullcontext(inflated) as chunks:
+        tar = _HashedTar(chunks, None if already_hashed else algorithm)
+        builder, unread = _walk(TarReader(iter(tar)), inspector)
+    diff_id = verified.digest if already_hashed else tar.digest
+    if promised is not None:
+        check_digest(promised, diff_id, where, "uncompressed layer")
+    directories, rows = builder.finish()
+    summary = LayerSummary(
+        diff_id=diff_id,
+        blob_digest=verified.digest,
+        compressed_size=verified.size,
+        uncompressed_size=tar.size,
+        unread=_living(unread, directories),
+    )
+    return ColumnarLayerIndex(summary, directories, rows)
+
+
+class _HashedTar:
+    """The inflated chunks, hashed and counted as they pass."""
+
+    def __init__(self, chunks: Iterator[bytes], algorithm: str | None) -> None:
+        self._chunks = chunks
+        self._hash = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        update = self._hash.update if self._hash else None
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            if self.size > MAXIMUM_LAYER_BYTES:
+                raise LimitExceeded(
+                    f"the layer inflates to more than {MAXIMUM_LAYER_BYTES} bytes",
+                    advice="check where the image comes from",
+                )
+            if update is not None:
+                update(chunk)
+            yield chunk
+
+    @property
+    def digest(self) -> Digest:
+        assert self._hash is not None
+        return Digest(self._hash.name, self._hash.hexdigest())
+
+
+def _walk(reader: TarReader, inspector: ContentInspector) -> tuple[IndexBuilder, dict[int, UnreadFile]]:
+    builder = IndexBuilder()
+    unread: dict[int, UnreadFile] = {}
+    for member in reader.members():
+        file = builder.add(member)
+        if file is None:
+            continue
+        path, row = decode(file[0]), file[1]
+        try:
+            content = _look(reader, member, path, inspector)
+        except _UnreadableError as error:
+            if len(unread) >= MAXIMUM_UNREAD_FILES:
+                raise LimitExceeded(f"more than {MAXIMUM_UNREAD_FILES} files that cannot be read") from error
+            unread[row] = UnreadFile(path, error.reason)
+            continue
+        if content is not None:
+            builder.keep_content(row, content)
+    return builder, unread
+
+
+class _UnreadableError(Exception):
+    """One file's facts could not be had."""
+
+    def __init__(self, error: ImageScanError) -> None:
+        super().__init__(error.message)
+        self.reason = error.message
+
+
+def _look(reader: TarReader, member: Member, path: ImagePath, inspector: ContentInspector) -> object | None:
+    """What the inspector makes of the member that was read last."""
+    try:
+        body = reader.body() if member.is_sparse else None
+        head = reader.head() if body is None else body.read(0, HEAD_BYTES)
+        if not inspector.wants(path, member.size, head):
+            return None
+        body = body or reader.body()
+    except FileTooLarge as error:
+        raise _UnreadableError(error) from error
+    try:
+        return inspector.inspect(path, body)
+    except (MalformedBinary, LimitExceeded) as error:
+        raise _UnreadableError(error) from error
+
+
+def _living(unread: dict[int, UnreadFile], directories: Directories) -> tuple[UnreadFile, ...]:
+    """Unread files that no later entry of the same layer replaced."""
+    rows = frozenset(directories.rows) if unread else frozenset()
+    return tuple(file for row, file in unread.items() if row in rows)
+
+
+def _where(descriptor: LayerDescriptor | None) -> str:
+    if descriptor is None:
+        return "layer"
+    digest = descriptor.digest or descriptor.diff_id
+    return f"layer {descriptor.index} ({digest})" if digest else f"layer {descriptor.index}"

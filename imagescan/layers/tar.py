@@ -1,0 +1,285 @@
+"""Inflated chunks enter, the members of the tar leave, one after the other, in one pass.
+
+Follows POSIX ustar and pax, GNU tar's long names and sparse files. What Go's archive/tar, and so
+every container runtime, ignores is ignored here too: global headers, sizes of links, names of
+users. Anything that it would refuse is ``CorruptLayer``, and so is anything but zeros after the
+end: a damaged tar never yields a short list. (Python's tarfile ends silently at a bad header.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from imagescan.errors import CorruptLayer, LimitExceeded
+from imagescan.layers.body import Rope, SparseBody
+from imagescan.layers.header import (
+    BLOCK_BYTES,
+    ZERO_BLOCK,
+    Attributes,
+    Header,
+    HeaderDecoder,
+    number,
+    until_nul,
+)
+from imagescan.layers.pax import (
+    MAXIMUM_EXTENDED_HEADER_BYTES,
+    MAXIMUM_SPARSE_SEGMENTS,
+    ExtendedHeader,
+    SparseMap,
+    SparseMapReader,
+    check_records,
+    check_sparse_map,
+    parse_extended_header,
+    parse_old_sparse,
+)
+from imagescan.layers.values import Body, EntryKind
+
+HEAD_BYTES = 512  # how much of a file ``TarReader.head`` shows
+
+_HARD_LINK = ord("1")
+_OLD_FILE = 0
+_OLD_SPARSE = ord("S")
+_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK = b"xgLK"
+_MAXIMUM_HEADERS_IN_A_ROW = 16  # headers about headers before one entry; honest tars need 4
+
+_KINDS: dict[int, EntryKind] = {
+    _OLD_FILE: EntryKind.FILE,
+    ord("0"): EntryKind.FILE,
+    _HARD_LINK: EntryKind.FILE,
+    ord("2"): EntryKind.SYMLINK,
+    ord("3"): EntryKind.CHARACTER_DEVICE,
+    ord("4"): EntryKind.BLOCK_DEVICE,
+    ord("5"): EntryKind.DIRECTORY,
+    ord("6"): EntryKind.FIFO,
+    ord("7"): EntryKind.FILE,  # contiguous file
+    _OLD_SPARSE: EntryKind.FILE,
+}
+
+
+@dataclass(slots=True)
+class Member:
+    """One entry of the tar as written, before its name is normalised.
+
+    ``size`` is the length of a regular file with its holes, 0 for everything else. ``link`` is
+    the text of a symlink, or the name that a hard link (``is_hard_link``) points to.
+    """
+
+    name: bytes
+    kind: EntryKind
+    attributes: Attributes
+    size: int
+    link: bytes
+    is_hard_link: bool
+    capability: bytes | None = None
+    is_sparse: bool = False
+
+
+@dataclass(slots=True)
+class _Extensions:
+    """What the headers before an entry's own header said."""
+
+    header: ExtendedHeader | None = None
+    long_name: bytes | None = None
+    long_link: bytes | None = None
+
+
+class TarReader:
+    """Walks a tar. ``head`` and ``body`` are about the member that ``members`` yielded last."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = b""
+        self._position = 0  # of the next byte in the chunk
+        self._stored = 0  # bytes of the current body that were not read yet
+        self._padding = 0  # bytes from the end of the body to the next block
+        self._segments: SparseMap | None = None
+        self._size = 0
+        self._decoder = HeaderDecoder()
+
+    def members(self) -> Iterator[Member]:
+        """Each member in the order of the tar; reads to the end of the chunks.
+
+        Raises:
+            CorruptLayer: damaged, cut short, or followed by something else than zeros.
+            LimitExceeded: an extended header or sparse map larger than documented.
+        """
+        decode = self._decoder.decode
+        while True:
+            if self._stored or self._padding:
+                self._skip(self._stored + self._padding)
+                self._stored = self._padding = 0
+            start = self._position
+            self._position = end = start + BLOCK_BYTES
+            block = self._chunk[start:end]
+            if len(block) < BLOCK_BYTES:
+                self._position = start
+                block = self._take(BLOCK_BYTES, "a tar header", may_end=True)
+            if not block or block == ZERO_BLOCK:
+                self._check_end()
+                return
+            header = decode(block)
+            kind = _KINDS.get(header.type)
+            if kind is None or header.type == _OLD_SPARSE:
+                yield self._extended_member(header, block)
+            else:
+                yield self._member(header, kind)
+
+    def _member(self, header: Header, kind: EntryKind) -> Member:
+        """The member of a header that stands for itself."""
+        is_hard_link = header.type == _HARD_LINK
+        if header.type == _OLD_FILE and header.name.endswith(b"/"):
+            kind = EntryKind.DIRECTORY  # how tars looked before there was a type for directories
+        size = header.size if kind is EntryKind.FILE and not is_hard_link else 0
+        self._stored = self._size = size
+        self._padding = -size % BLOCK_BYTES
+        self._segments = None
+        return Member(header.name, kind, header.attributes, size, header.link, is_hard_link)
+
+    def head(self) -> bytes:
+        """The first ``HEAD_BYTES`` bytes of a regular file without holes, or all if it has fewer."""
+        end = self._position + min(self._stored, HEAD_BYTES)
+        if end > len(self._chunk):
+            self._fill(end - self._position, "a file")
+            end = self._position + min(self._stored, HEAD_BYTES)
+        return self._chunk[self._position : end]
+
+    def body(self) -> Body:
+        """The whole content of the member, which must be a regular file; may be called once.
+
+        Raises:
+            FileTooLarge: larger than may be held; the walk can go on.
+            CorruptLayer: the layer ends within it.
+        """
+        rope = Rope()
+        while self._stored:
+            piece = memoryview(self._chunk)[self._position : self._position + self._stored]
+            if piece:
+                self._position += len(piece)
+                self._stored -= len(piece)
+                rope.append(piece)
+            else:
+                self._next_chunk("a file")
+        return rope if self._segments is None else SparseBody(rope, self._segments, self._size)
+
+    def _extended_member(self, header: Header, block: bytes) -> Member:
+        """The member behind headers that speak about the next one (x, g, L, K), or an S member."""
+        extensions = _Extensions()
+        for _ in range(_MAXIMUM_HEADERS_IN_A_ROW):
+            if header.type in _KINDS:
+                return self._apply(extensions, header, block)
+            if header.type not in (_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK):
+                raise CorruptLayer(f"a tar entry of unknown type {bytes((header.type,))!r}")
+            self._read_extension(extensions, header)
+            block = self._take(BLOCK_BYTES, "a tar header")
+            if block == ZERO_BLOCK:
+                raise CorruptLayer("the tar ends after an extended header")
+            header = self._decoder.decode(block)
+        raise CorruptLayer(f"more than {_MAXIMUM_HEADERS_IN_A_ROW} extended headers before one entry")
+
+    def _read_extension(self, extensions: _Extensions, header: Header) -> None:
+        if header.size > MAXIMUM_EXTENDED_HEADER_BYTES:
+            raise LimitExceeded(f"an extended tar header of {header.size} bytes")
+        data = self._take(header.size, "an extended header")
+        self._skip(-header.size % BLOCK_BYTES)
+        if header.type == _EXTENDED:
+            extensions.header = parse_extended_header(data)
+        elif header.type == _GLOBAL:
+            check_records(data)
+        elif header.type == _LONG_NAME:
+            extensions.long_name = until_nul(data)
+        else:
+            extensions.long_link = until_nul(data)
+
+    def _apply(self, extensions: _Extensions, header: Header, block: bytes) -> Member:
+        """Put together what an entry's own header and those before it say (archive/tar Next)."""
+        pax = extensions.header or ExtendedHeader()
+        mode, uid, gid = header.attributes
+        header.name = extensions.long_name or pax.path or header.name
+        header.link = extensions.long_link or pax.link or header.link
+        header.attributes = (
+            mode,
+            uid if pax.uid is None else pax.uid,
+            gid if pax.gid is None else pax.gid,
+        )
+        header.size = header.size if pax.size is None else pax.size
+        member = self._member(header, _KINDS[header.type])
+        is_file = member.kind is EntryKind.FILE and not member.is_hard_link
+        segments: SparseMap
+        real_size: int | None
+        if header.type == _OLD_SPARSE:
+            segments, real_size = self._old_sparse_map(block)
+        elif is_file and pax.sparse_in_body:
+            segments, real_size = self._sparse_map_in_body(), pax.real_size
+        elif is_file and pax.sparse is not None:
+            segments, real_size = pax.sparse, pax.real_size
+        else:
+            return replace(member, capability=pax.capability)
+        if real_size is None:
+            raise CorruptLayer("a sparse file without a size")
+        check_sparse_map(segments, self._stored, real_size)
+        self._segments, self._size = segments, real_size
+        return replace(member, capability=pax.capability, size=real_size, is_sparse=True)
+
+    def _old_sparse_map(self, block: bytes) -> tuple[SparseMap, int]:
+        """The map of an ``S`` entry: four segments in its header, 21 in each block that follows."""
+        segments, more = parse_old_sparse(block, 386, 4)
+        while more:
+            further, more = parse_old_sparse(self._take(BLOCK_BYTES, "a sparse map"), 0, 21)
+            segments += further
+            if len(segments) > MAXIMUM_SPARSE_SEGMENTS or not further:
+                raise LimitExceeded(f"a sparse file of more than {MAXIMUM_SPARSE_SEGMENTS} segments")
+        return tuple(segments), number(block[483:495])
+
+    def _sparse_map_in_body(self) -> SparseMap:
+        reader = SparseMapReader()
+        while self._stored >= BLOCK_BYTES:
+            segments = reader.feed(self._take(BLOCK_BYTES, "a sparse map"))
+            self._stored -= BLOCK_BYTES
+            if segments is not None:
+                return segments
+        raise CorruptLayer("a sparse map that is longer than its file")
+
+    def _take(self, length: int, what: str, *, may_end: bool = False) -> bytes:
+        """The next bytes as one piece; nothing if ``may_end`` and the chunks end exactly here."""
+        if self._position + length > len(self._chunk):
+            self._fill(length, what, may_end=may_end)
+        taken = self._chunk[self._position : self._position + length]
+        self._position += len(taken)
+        return taken
+
+    def _fill(self, length: int, what: str, *, may_end: bool = False) -> None:
+        """Make ``length`` bytes available in one chunk."""
+        parts = [self._chunk[self._position :]]
+        missing = length - len(parts[0])
+        while missing > 0:
+            part = next(self._chunks, b"")
+            if not part:
+                if may_end and missing == length:
+                    break
+                raise CorruptLayer(f"the layer ends within {what}", advice="fetch the image again")
+            parts.append(part)
+            missing -= len(part)
+        self._chunk = b"".join(parts)
+        self._position = 0
+
+    def _next_chunk(self, what: str) -> None:
+        self._chunk = next(self._chunks, b"")
+        self._position = 0
+        if not self._chunk:
+            raise CorruptLayer(f"the layer ends within {what}", advice="fetch the image again")
+
+    def _skip(self, length: int) -> None:
+        end = self._position + length
+        while end > len(self._chunk):
+            end -= len(self._chunk)
+            self._next_chunk("a file")
+        self._position = end
+
+    def _check_end(self) -> None:
+        """Behind the first zero block: zeros to the end of the layer, however many."""
+        rest = self._chunk[self._position :]
+        while rest:
+            if rest.count(0) != len(rest):
+                raise CorruptLayer("data follows the end of the tar")
+            rest = next(self._chunks, b"")
