@@ -103,9 +103,17 @@ class GlibcLoader:
 def _subdirectories(
     platform: LoaderPlatform | None, cpu: tuple[str, ...], version: tuple[int, ...] | None
 ) -> tuple[str, ...]:
-    if platform is None or (version is not None and version < (2, 33)):
+    """What is tried below each directory, best first: glibc-hwcaps from 2.33 on, and up to 2.36 the
+    older scheme (``_dl_important_hwcaps``), here without the CPU names that it also combined."""
+    if platform is None:
         return ()
-    return tuple(f"glibc-hwcaps/{name}" for name in platform.hwcaps if name in cpu)
+    names: list[str] = []
+    if version is None or version >= (2, 33):
+        names += [f"glibc-hwcaps/{name}" for name in platform.hwcaps if name in cpu]
+    if version is not None and version < (2, 37):
+        token = platform.platform_token
+        names += [f"tls/{token}", "tls", token] if token else ["tls"]
+    return tuple(names)
 
 
 class _GlibcProcess:

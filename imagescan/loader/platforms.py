@@ -30,7 +30,6 @@ class LoaderPlatform:
     cache_flags: frozenset[int]
     hwcaps: tuple[str, ...] = ()
     platform_token: str = ""
-    legacy_hwcaps: tuple[str, ...] = ()  # directory names that glibc before 2.37 also tries
 
 
 _X86_LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64-v2")

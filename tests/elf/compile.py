@@ -27,6 +27,12 @@ TARGETS = (
     "mips64-linux-gnuabi64",
 )
 
+# The unwinder that ARM code refers to lives in libgcc, which is not linked here.
+_UNWINDER = """
+#ifdef __arm__
+__attribute__((visibility("hidden"))) void __aeabi_unwind_cpp_pr0(void) {}
+#endif
+"""
 _LIBRARY = """
 __attribute__((visibility("default"))) int shared_data = 7;
 __attribute__((visibility("default"))) int first_call(void) { return 1; }
@@ -103,7 +109,7 @@ def library(target: str) -> Path:
     return compile_elf(
         target,
         "libfirst.so.1",
-        _LIBRARY,
+        _LIBRARY + _UNWINDER,
         "-shared",
         "-Wl,-soname,libfirst.so.1",
         f"-Wl,--version-script={script}",
@@ -114,7 +120,7 @@ def library(target: str) -> Path:
 def user(target: str, *flags: str) -> Path:
     """A shared object that needs the library, with a run path, lazy, immediate and weak references."""
     return compile_elf(
-        target, "libuser.so", _USER, "-shared", str(library(target)), "-Wl,-rpath,/opt/a:$ORIGIN/../b",
+        target, "libuser.so", _USER + _UNWINDER, "-shared", str(library(target)), "-Wl,-rpath,/opt/a:$ORIGIN/../b",
         "-Wl,--allow-shlib-undefined", "-Wl,-z,undefs", *flags,
     )  # fmt: skip
 
@@ -125,7 +131,7 @@ def program(target: str, *flags: str) -> Path:
     return compile_elf(
         target,
         "program",
-        _PROGRAM,
+        _PROGRAM + _UNWINDER,
         "-pie",
         str(library(target)),
         "-Wl,--dynamic-linker=/lib/ld-test.so.9",
