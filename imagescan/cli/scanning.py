@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from imagescan import __version__
 from imagescan.cli.context import Context, ScannedImage, width, write_file
@@ -13,7 +13,14 @@ from imagescan.errors import ImageScanError
 from imagescan.findings import Counts, ImageSummary, Incomplete, ScanReport, Severity
 from imagescan.gate import ExitCode, Verdict, judge, worst
 
-Judged = tuple[ScanReport, Verdict]
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One image's report and verdict; ``readable`` is false where the report only says why not."""
+
+    report: ScanReport
+    verdict: Verdict
+    readable: bool = True
 
 
 def run(context: Context, images: Sequence[str]) -> ExitCode:
@@ -33,7 +40,7 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
             context.stdout.write(text)
         else:
             write_file(output.file, text)
-    return worst(verdict.exit_code for _, verdict in judged)
+    return worst(one.verdict.exit_code for one in judged)
 
 
 def scan_with_progress(context: Context, image: str) -> tuple[ScannedImage, ...]:
@@ -61,7 +68,7 @@ def is_list(context: Context, images: Sequence[str]) -> bool:
 def _judge(context: Context, report: ScanReport) -> Judged:
     wish = context.settings.fail_on
     fail_on = None if wish == "never" else Severity(wish)
-    return report, judge(report, fail_on, context.settings.allow_incomplete)
+    return Judged(report, judge(report, fail_on, context.settings.allow_incomplete))
 
 
 def _unreadable(image: str, error: Exception) -> Judged:
@@ -75,18 +82,23 @@ def _unreadable(image: str, error: Exception) -> Judged:
         startup_command=(),
         tool_version=__version__,
     )
-    return report, Verdict(False, ExitCode.NOT_JUDGED, (reason,))
+    return Judged(report, Verdict(False, ExitCode.NOT_JUDGED, (reason,)), readable=False)
 
 
 def _render(context: Context, output: Output, judged: Sequence[Judged], *, as_list: bool) -> str:
     if output.format == "json":
         from imagescan.reports.json_report import render
 
-        return render(judged, as_list=as_list)
+        return render([(one.report, one.verdict) for one in judged], as_list=as_list)
     from imagescan.reports.table import Detail, report_text
 
     settings = context.settings
     detail = Detail.QUIET if settings.quiet else Detail.VERBOSE if settings.verbose else Detail.NORMAL
     terminal = context.terminal(context.stdout if output.file is None else None)
-    texts = [report_text(report, verdict, terminal, detail) for report, verdict in judged]
+    # Standard error has said already why an image is unreadable; among several it keeps its place.
+    shown = [one for one in judged if one.readable or len(judged) > 1]
+    texts = [
+        report_text(one.report, one.verdict, terminal, detail if one.readable else Detail.QUIET)
+        for one in shown
+    ]
     return ("" if settings.quiet else "\n").join(texts)

@@ -21,7 +21,7 @@ ITEMS_SHOWN = 6  # missing symbols, requesters and the like of one finding, unle
 INCOMPLETE_SHOWN = 5
 COMMAND_SHOWN = 100  # characters of a layer's instruction, unless verbose
 _INDENT = 2
-_LABEL_WIDTH = 8
+_LABEL_WIDTH = 9
 _VERDICTS = {
     ExitCode.PASSED: ("PASSED", "passed"),
     ExitCode.FAILED: ("FAILED", "failed"),
@@ -115,7 +115,7 @@ def _finding(finding: Finding, detail: Detail) -> Iterator[RenderableType]:
         rows.append(("says", lines(finding.runtime_message, "italic")))
     if finding.condition:
         rows.append(("when", safe(finding.condition)))
-    if finding.items:
+    if len(finding.items) > 1 or any(item not in finding.message for item in finding.items):
         rows.append(("missing", _listed(finding.items, ", ", detail)))
     others = tuple(path for path in finding.requesters if path != finding.object)
     if others:

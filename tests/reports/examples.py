@@ -89,7 +89,7 @@ SYMBOLS_MISSING = Finding(
     items=tuple(f"SSL_get{number}_group_name" for number in range(9)),
     requesters=("/usr/bin/curl",),
     owner="libcurl 8.6.0-r1",
-    condition="when the program is started with a CPU below x86-64-v3",
+    condition="on a CPU below x86-64-v3",
     fix="apk upgrade",
     fingerprint="1123456789abcdef0123456789abcdef",
 )
@@ -114,7 +114,12 @@ BROKEN = ScanReport(
 )
 SOUND = ScanReport(IMAGE, (), (), COUNTS, ("/usr/local/bin/shop", "--serve"), "0.1.0")
 INCOMPLETE = ScanReport(
-    IMAGE, (), (Incomplete("/opt/tool/cut-short", "ELF file ends inside its program headers", 1),), COUNTS, (), "0.1.0"
+    IMAGE,
+    (),
+    (Incomplete("/opt/tool/cut-short", "ELF file ends inside its program headers", 1),),
+    COUNTS,
+    (),
+    "0.1.0",
 )
 HOSTILE_TEXT = "\x1b[2J\r\n\u202egnp.\u200b[red]\udcff[/nope]\x07"
 HOSTILE = ScanReport(
@@ -194,7 +199,9 @@ LINKS = LinkReport(
                 ),
             ),
         ),
-        ObjectLinks("/usr/lib/x86_64-linux-gnu/libz.so.1.2.13", "library", "glibc", "/lib64/ld-linux-x86-64.so.2"),
+        ObjectLinks(
+            "/usr/lib/x86_64-linux-gnu/libz.so.1.2.13", "library", "glibc", "/lib64/ld-linux-x86-64.so.2"
+        ),
         ObjectLinks("/usr/local/bin/static", "static", None, None),
     ),
 )
