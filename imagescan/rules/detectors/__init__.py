@@ -1,0 +1,26 @@
+"""All detectors: pure functions ``ImageFacts -> Iterable[Observation]``, in one explicit tuple."""
+
+from __future__ import annotations
+
+from imagescan.rules.detectors.interpreters import INTERPRETER
+from imagescan.rules.detectors.libraries import MISSING_LIBRARY
+from imagescan.rules.detectors.loader_faults import LOADER_FAULT
+from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, WRONG_ARCHITECTURE
+from imagescan.rules.detectors.registry import Detector
+from imagescan.rules.detectors.startup_steps import CARRIAGE_RETURN, FAILING_STEP, REFUSED_FILE, UNKNOWN_USER
+from imagescan.rules.detectors.symbols import MISSING_SYMBOL
+from imagescan.rules.detectors.versions import MISSING_VERSION
+
+DETECTORS: tuple[Detector, ...] = (
+    FAILING_STEP,
+    CARRIAGE_RETURN,
+    REFUSED_FILE,
+    UNKNOWN_USER,
+    INTERPRETER,
+    MISSING_LIBRARY,
+    LOADER_FAULT,
+    MISSING_VERSION,
+    MISSING_SYMBOL,
+    WRONG_ARCHITECTURE,
+    FOREIGN_FORMAT,
+)

@@ -1,0 +1,255 @@
+"""Everything that is known of one image, in one frozen value: all that rules ever look at.
+
+The manifest, the merged file system, the link maps and what could not be read enter;
+``ImageFacts`` leaves. No opinion is in it: what to think of a fact is the ``rules`` room's business.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from imagescan.content import ForeignBinary
+from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.findings import Incomplete, Tier
+from imagescan.layers.values import EntryKind, ImagePath
+from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.reference import Platform
+from imagescan.scripts import Script
+from imagescan.sources.values import ImageManifest
+from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
+from imagescan.startup.credentials import configured_user, file_text
+from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
+from imagescan.startup.tiers import assign_tiers, is_executable
+from imagescan.startup.values import ConfiguredUser, StartupChain
+
+MAXIMUM_PLACES = 20  # places listed for one name that nothing on a search path answers
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """One ELF file: ``link_map`` is what its loader would do with it, asked as if it were the
+    program; None for files that have none (static, relocatable)."""
+
+    entry: FileEntry
+    elf: ElfFacts
+    tier: Tier
+    link_map: LinkMap | None
+
+    @property
+    def path(self) -> ImagePath:
+        """Canonical path."""
+        return self.entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFacts:
+    """One ``#!`` file; ``chain`` is what starting it brings in, None where nobody may execute it."""
+
+    entry: FileEntry
+    script: Script
+    tier: Tier
+    chain: StartupChain | None
+
+    @property
+    def path(self) -> ImagePath:
+        """Canonical path."""
+        return self.entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFile:
+    """A program or library of another system (Mach-O, PE)."""
+
+    entry: FileEntry
+    binary: ForeignBinary
+
+    @property
+    def path(self) -> ImagePath:
+        """Canonical path."""
+        return self.entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderFile:
+    """A dynamic loader that the image has; ``version`` is () when the file does not say."""
+
+    kind: LoaderKind
+    path: ImagePath
+    version: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """One image of one platform.
+
+    ``objects``, ``scripts`` and ``foreign`` are ordered by path. ``healthcheck`` is None when the
+    image has none. ``places`` says, for each needed name that some object misses, which files of
+    the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
+    ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME.
+    """
+
+    manifest: ImageManifest
+    filesystem: RootFilesystem
+    environment: Mapping[str, str]
+    user: ConfiguredUser
+    startup: StartupChain
+    healthcheck: StartupChain | None
+    objects: tuple[ObjectFacts, ...]
+    scripts: tuple[ScriptFacts, ...]
+    foreign: tuple[ForeignFile, ...]
+    loaders: tuple[LoaderFile, ...]
+    places: Mapping[str, tuple[ImagePath, ...]]
+    incomplete: tuple[Incomplete, ...]
+    distribution: tuple[str, ...]
+    distribution_name: str
+    by_path: Mapping[ImagePath, ObjectFacts]
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the image says it is for."""
+        return self.manifest.platform
+
+    @property
+    def libcs(self) -> frozenset[LoaderKind]:
+        """Which dynamic loaders the image has."""
+        return frozenset(loader.kind for loader in self.loaders)
+
+
+def gather_facts(
+    manifest: ImageManifest,
+    filesystem: RootFilesystem,
+    link_maps: Mapping[ImagePath, LinkMap],
+    incomplete: tuple[Incomplete, ...] = (),
+) -> ImageFacts:
+    """Work out startup and tiers, and bundle them with everything else.
+
+    Args:
+        manifest: the image; its config decides how the container starts.
+        filesystem: the merged tree.
+        link_maps: by canonical path, for every ELF file that a loader would take.
+        incomplete: what could not be looked at.
+    """
+    files = _files(filesystem)
+    elves = {path: entry.content for path, entry in files.items() if isinstance(entry.content, ElfFacts)}
+    loaders = _loaders(elves, link_maps)
+    user = configured_user(manifest.config.user, filesystem)
+    around = surroundings(manifest.config, filesystem, user)
+    startup = startup_chain(manifest.config, around)
+    healthcheck = healthcheck_chain(manifest.config, around)
+    chains = [startup, *([healthcheck] if healthcheck else [])]
+    dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
+    dormant |= _sleeping_scripts(files, elves, filesystem)
+    tiers = assign_tiers(files, chains, link_maps, dormant)
+    objects = tuple(
+        ObjectFacts(files[path], elf, tiers[path], link_maps.get(path)) for path, elf in elves.items()
+    )
+    distribution, name = _distribution(filesystem)
+    return ImageFacts(
+        manifest=manifest,
+        filesystem=filesystem,
+        environment=environment(manifest.config),
+        user=user,
+        startup=startup,
+        healthcheck=healthcheck,
+        objects=objects,
+        scripts=tuple(
+            ScriptFacts(
+                entry,
+                entry.content,
+                tiers[path],
+                script_chain(path, around) if is_executable(entry) and tiers[path] != Tier.DORMANT else None,
+            )
+            for path, entry in files.items()
+            if isinstance(entry.content, Script)
+        ),
+        foreign=tuple(
+            ForeignFile(entry, entry.content)
+            for entry in files.values()
+            if isinstance(entry.content, ForeignBinary)
+        ),
+        loaders=loaders,
+        places=_places(filesystem, elves, link_maps, dormant),
+        incomplete=incomplete,
+        distribution=distribution,
+        distribution_name=name,
+        by_path=MappingProxyType({found.path: found for found in objects}),
+    )
+
+
+def _files(filesystem: RootFilesystem) -> Mapping[ImagePath, FileEntry]:
+    """Every regular file that an inspector knew something about, ordered by path."""
+    entries = (
+        entry
+        for entry in filesystem.walk()
+        if entry.kind == EntryKind.FILE and isinstance(entry.content, ElfFacts | Script | ForeignBinary)
+    )
+    return {entry.path: entry for entry in sorted(entries, key=lambda entry: entry.path)}
+
+
+def _sleeping_scripts(
+    files: Mapping[ImagePath, FileEntry], elves: Mapping[ImagePath, ElfFacts], filesystem: RootFilesystem
+) -> frozenset[ImagePath]:
+    roots = nested_roots(elves, filesystem)
+    return frozenset(
+        path for path in files if path not in elves and (sleeps_by_path(path) or path.startswith(roots))
+    )
+
+
+def _loaders(
+    elves: Mapping[ImagePath, ElfFacts], link_maps: Mapping[ImagePath, LinkMap]
+) -> tuple[LoaderFile, ...]:
+    """The dynamic loaders that serve programs of the image, and musl or glibc ones that serve none."""
+    found: dict[ImagePath, LoaderFile] = {}
+    for link_map in link_maps.values():
+        identity = link_map.loader
+        if identity is not None and identity.path is not None and identity.elf is not None:
+            found.setdefault(identity.path, LoaderFile(identity.kind, identity.path, identity.version or ()))
+    for path, elf in elves.items():
+        strings = elf.loader_strings
+        if strings is None or path in found:
+            continue
+        if strings.musl_architecture and not strings.is_gcompat_stub:
+            version = tuple(int(part) for part in strings.musl_version.split(".") if part.isdigit())
+            found[path] = LoaderFile(LoaderKind.MUSL, path, version)
+        elif strings.system_directories and strings.cache_path:
+            found[path] = LoaderFile(LoaderKind.GLIBC, path, strings.glibc_version or ())
+    return tuple(found[path] for path in sorted(found))
+
+
+def _places(
+    filesystem: RootFilesystem,
+    elves: Mapping[ImagePath, ElfFacts],
+    link_maps: Mapping[ImagePath, LinkMap],
+    dormant: frozenset[ImagePath],
+) -> Mapping[str, tuple[ImagePath, ...]]:
+    """Where the image has files for names that nothing on a search path answers."""
+    wanted = {missing.needed.rpartition("/")[2] for found in link_maps.values() for missing in found.missing}
+    if not wanted:
+        return MappingProxyType({})
+    places: dict[str, set[ImagePath]] = defaultdict(set)
+    for path, elf in elves.items():
+        if elf.soname in wanted and path not in dormant:
+            places[elf.soname or ""].add(path)
+    for entry in filesystem.walk():
+        name = entry.path.rpartition("/")[2]
+        if name in wanted and entry.kind in (EntryKind.FILE, EntryKind.SYMLINK):
+            target = filesystem.resolve(entry.path).entry
+            if target is not None and target.path in elves and target.path not in dormant:
+                places[name].add(entry.path)
+    return MappingProxyType({name: tuple(sorted(found))[:MAXIMUM_PLACES] for name, found in places.items()})
+
+
+def _distribution(filesystem: RootFilesystem) -> tuple[tuple[str, ...], str]:
+    """os-release(5): (ID and ID_LIKE, PRETTY_NAME)."""
+    values: dict[str, str] = {}
+    text = file_text(filesystem, "/etc/os-release") or file_text(filesystem, "/usr/lib/os-release") or ""
+    for line in text.splitlines():
+        name, separator, value = line.strip().partition("=")
+        if separator and not name.startswith("#"):
+            values[name] = value.strip("\"'")
+    families = (values.get("ID", ""), *values.get("ID_LIKE", "").split())
+    return tuple(family for family in families if family), values.get("PRETTY_NAME", "")

@@ -1,0 +1,81 @@
+"""``when``: a CEL expression over one observation, and nothing else.
+
+The text of an expression enters, a ``Condition`` leaves. Follows the Common Expression Language
+specification through cel-expr-python, which the extra ``imagescan[rules]`` installs; without it a
+document with ``when`` is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imagescan.errors import RuleError
+from imagescan.rules.observation import Observation
+
+VARIABLES = ("object", "tier", "certainty", "condition", "items", "related", "values")
+MAXIMUM_EXPRESSION = 4096  # characters
+
+
+class Condition:
+    """A compiled expression of static type bool."""
+
+    def __init__(self, expression: str, where: str) -> None:
+        """Compile an expression.
+
+        Raises:
+            RuleError: the extra is not installed, or the expression is no CEL expression over
+                ``VARIABLES`` that gives true or false.
+        """
+        self.expression = expression
+        self._where = where
+        self._cel: Any = _import(where)
+        if len(expression) > MAXIMUM_EXPRESSION:
+            raise RuleError(f"the condition is longer than {MAXIMUM_EXPRESSION} characters", where=where)
+        kinds = self._cel.Type
+        text, texts = kinds.STRING, kinds.List(kinds.STRING)
+        variables = dict.fromkeys(VARIABLES, text) | {
+            "items": texts,
+            "related": texts,
+            "values": kinds.Map(text, text),
+        }
+        try:
+            self._compiled = self._cel.NewEnv(variables=variables).compile(expression)
+        except Exception as error:  # the library raises bare RuntimeError and ValueError
+            reason = " ".join(str(error).split())[:300]
+            raise RuleError(f"the condition does not compile: {reason}", where=where) from None
+        if self._compiled.return_type() != kinds.BOOL:
+            raise RuleError("the condition does not give true or false", where=where)
+
+    def holds(self, observation: Observation) -> bool:
+        """Whether the expression is true for an observation.
+
+        Raises:
+            RuleError: the expression fails, for example on a key that ``values`` has not.
+        """
+        result = self._compiled.eval(
+            data={
+                "object": observation.object,
+                "tier": observation.tier.value,
+                "certainty": observation.certainty.value,
+                "condition": observation.condition,
+                "items": list(observation.items),
+                "related": list(observation.related),
+                "values": dict(observation.values),
+            }
+        )
+        # A failure is a value too, and a truthy one: its type tells it apart.
+        if result.type() != self._cel.Type.BOOL:
+            raise RuleError(f"the condition fails: {result.value()}", where=self._where)
+        return bool(result.value())
+
+
+def _import(where: str) -> Any:  # noqa: ANN401 - the library is only there with the extra
+    try:
+        from cel_expr_python import cel  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        raise RuleError(
+            "this rule has a condition (when:), which needs CEL",
+            where=where,
+            advice="install imagescan[rules]",
+        ) from None
+    return cel

@@ -1,0 +1,110 @@
+"""What several detectors ask: which objects are judged, and why one cannot start at all.
+
+One root cause is told once: an object for which ``start_problem`` has an answer is the business
+of the rule for that problem, and every later check passes it over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+
+from imagescan.elf.facts import ElfKind
+from imagescan.facts import ImageFacts, ObjectFacts
+from imagescan.findings import Certainty, Tier, TrailLine
+from imagescan.loader.values import Binding, LinkMap, LoaderKind, SearchStep
+from imagescan.startup.dormant import libc_of
+from imagescan.startup.platforms import runs_on
+from imagescan.startup.tiers import is_executable
+
+TIER_ORDER = (Tier.STARTUP, Tier.COMMAND, Tier.PLUGIN, Tier.DORMANT)
+IF_LOADED = "if a program of this image loads it"
+
+_BUNDLE = re.compile(r"(.*/(?:site-packages|dist-packages|node_modules)/(?:@[^/]+/)?[^/]+?)(?:\.libs)?/")
+
+
+class StartProblem(StrEnum):
+    """Why an object fails before any of its libraries matters."""
+
+    WRONG_ARCHITECTURE = "wrong-architecture"
+    GLIBC_ON_MUSL = "glibc-on-musl"
+    MUSL_ON_GLIBC = "musl-on-glibc"
+    INTERPRETER_MISSING = "missing"
+    INTERPRETER_UNUSABLE = "unusable"
+
+
+def subjects(facts: ImageFacts) -> Iterator[ObjectFacts]:
+    """The objects whose own link map is judged: programs that can be started, and plugins.
+
+    A library that some program loads is judged as part of that program.
+    """
+    started = {*facts.startup.paths, *(facts.healthcheck.paths if facts.healthcheck else ())}
+    for found in facts.objects:
+        can_start = found.tier in (Tier.STARTUP, Tier.COMMAND) and _is_program(found)
+        if can_start or found.tier is Tier.PLUGIN or found.path in started:
+            yield found
+
+
+def _is_program(found: ObjectFacts) -> bool:
+    return found.elf.kind in (ElfKind.PROGRAM, ElfKind.STATIC) and is_executable(found.entry)
+
+
+def linked_subjects(facts: ImageFacts) -> Iterator[tuple[ObjectFacts, LinkMap]]:
+    """Subjects that get as far as their dynamic loader."""
+    for found in subjects(facts):
+        if found.link_map is not None and start_problem(facts, found) is None:
+            yield found, found.link_map
+
+
+def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
+    """Why an object fails before its libraries matter, or None."""
+    if not runs_on(found.elf, facts.platform):
+        return StartProblem.WRONG_ARCHITECTURE
+    libc = libc_of(found.elf)
+    foreign = libc is not None and bool(facts.libcs) and libc not in facts.libcs
+    mismatch = StartProblem.GLIBC_ON_MUSL if libc is LoaderKind.GLIBC else StartProblem.MUSL_ON_GLIBC
+    link_map = found.link_map
+    fault = link_map.interpreter_fault if link_map else None
+    if fault is not None:
+        if fault[0] not in ("ENOENT", "ENOTDIR"):
+            return StartProblem.INTERPRETER_UNUSABLE
+        return mismatch if foreign else StartProblem.INTERPRETER_MISSING
+    if found.tier is Tier.PLUGIN:
+        return mismatch if foreign else None
+    if libc is LoaderKind.GLIBC and link_map is not None and _served_by_musl_in_vain(link_map):
+        return StartProblem.GLIBC_ON_MUSL
+    return None
+
+
+def _served_by_musl_in_vain(link_map: LinkMap) -> bool:
+    """A glibc program whose interpreter path leads to musl (or gcompat), and which fails there."""
+    if link_map.loader is None or link_map.loader.kind is not LoaderKind.MUSL:
+        return False
+    return any(symbol.binding is Binding.IMMEDIATE for symbol in link_map.missing_symbols)
+
+
+def certainty_of(found: ObjectFacts) -> tuple[Certainty, str]:
+    """Certain for what is started; for a plugin it depends on whether anything loads it."""
+    if found.tier is Tier.PLUGIN:
+        return Certainty.CONDITIONAL, IF_LOADED
+    return Certainty.CERTAIN, ""
+
+
+def trail_lines(steps: tuple[SearchStep, ...]) -> tuple[TrailLine, ...]:
+    """The loader's search as a finding shows it."""
+    return tuple(
+        TrailLine(
+            f"{step.source.value} of {step.owner}" if step.owner else step.source.value,
+            step.candidate,
+            step.outcome.value,
+            step.detail,
+        )
+        for step in steps
+    )
+
+
+def bundle_of(path: str) -> str:
+    """The package directory that a plugin belongs to (a wheel, a node module), else its directory."""
+    match = _BUNDLE.match(path)
+    return match[1] if match else path.rpartition("/")[0] or "/"

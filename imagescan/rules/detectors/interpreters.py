@@ -1,0 +1,110 @@
+"""Programs whose dynamic loader (PT_INTERP) is absent, unusable, or another libc's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from imagescan.facts import ImageFacts, ObjectFacts
+from imagescan.findings import Blame, Tier, TrailLine
+from imagescan.loader.values import Binding, LinkMap
+from imagescan.rules.blame import blame_absent, blame_present
+from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, start_problem, subjects
+from imagescan.rules.detectors.registry import Detector, Parameters, text
+from imagescan.rules.messages import exec_failure, symbol_missing
+from imagescan.rules.observation import Observation
+
+VALUES = frozenset({"interpreter", "errno", "loaders", "bundle", "missing_at", "origin"})
+
+
+def interpreter_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Programs and plugins whose start fails for the sake of their loader.
+
+    Parameter ``problem``: missing, unusable, glibc-on-musl or musl-on-glibc.
+    """
+    wanted = StartProblem(text(parameters, "problem"))
+    for found in subjects(facts):
+        if start_problem(facts, found) is wanted:
+            yield _observe(facts, found, wanted)
+
+
+def _observe(facts: ImageFacts, found: ObjectFacts, problem: StartProblem) -> Observation:
+    link_map = found.link_map
+    fault = link_map.interpreter_fault if link_map else None
+    interpreter = found.elf.interpreter or ""
+    certainty, condition = certainty_of(found)
+    plugin = found.tier is Tier.PLUGIN
+    group = bundle_of(found.path) if plugin else interpreter
+    return Observation(
+        cause=(problem.value, group),
+        object=found.path,
+        tier=found.tier,
+        certainty=certainty,
+        items=_items(link_map) if fault is None else (interpreter,),
+        values={
+            "interpreter": interpreter,
+            "errno": fault[0] if fault else "",
+            "loaders": ", ".join(loader.path for loader in facts.loaders) or "none",
+            "bundle": bundle_of(found.path),
+            "missing_at": _missing_at(facts, interpreter),
+            "origin": _origin(interpreter),
+        },
+        runtime_message=_message(found, link_map, fault),
+        trail=_trail(facts, interpreter) if fault else (),
+        blame=_blame(facts, found, problem, interpreter),
+        condition=condition,
+    )
+
+
+def _items(link_map: LinkMap | None) -> tuple[str, ...]:
+    symbols = link_map.missing_symbols if link_map else ()
+    return tuple(symbol.symbol for symbol in symbols if symbol.binding is Binding.IMMEDIATE)
+
+
+def _message(found: ObjectFacts, link_map: LinkMap | None, fault: tuple[str, str] | None) -> str:
+    if fault is not None:
+        return exec_failure(found.path, fault[0])
+    symbols = (
+        [one for one in link_map.missing_symbols if one.binding is Binding.IMMEDIATE] if link_map else []
+    )
+    if symbols and link_map:
+        return symbol_missing(link_map, symbols[0])
+    foreign = next((name for name in found.elf.needed if name.startswith(("ld-linux", "libc."))), "libc.so.6")
+    if found.tier is Tier.PLUGIN and foreign.startswith("ld-linux"):
+        return f"Error loading shared library {foreign}: No such file or directory (needed by {found.path})"
+    return (
+        f"Error relocating {found.path}"
+        if foreign == "libc.so.6"
+        else f"{foreign}: cannot open shared object file"
+    )
+
+
+def _missing_at(facts: ImageFacts, interpreter: str) -> str:
+    resolution = facts.filesystem.resolve(interpreter) if interpreter else None
+    return resolution.stopped_at or interpreter if resolution else ""
+
+
+def _origin(interpreter: str) -> str:
+    """Where a program with such an interpreter comes from, where the path says it."""
+    if interpreter.startswith(("/nix/store/", "/gnu/store/")):
+        return " The path is one of a Nix or Guix store: the program was built there."
+    if "ld-lsb" in interpreter:
+        return " The name is that of the Linux Standard Base, which current distributions do not ship."
+    return ""
+
+
+def _trail(facts: ImageFacts, interpreter: str) -> tuple[TrailLine, ...]:
+    """The links from the interpreter's path to where it ends."""
+    resolution = facts.filesystem.resolve(interpreter)
+    hops = tuple(TrailLine("link", hop.link, f"points to {hop.target}") for hop in resolution.hops)
+    outcome = "found" if resolution.entry else "absent"
+    return (*hops, TrailLine("kernel", resolution.stopped_at or interpreter, outcome))
+
+
+def _blame(
+    facts: ImageFacts, found: ObjectFacts, problem: StartProblem, interpreter: str
+) -> tuple[Blame, ...]:
+    removed = blame_absent(facts, [interpreter]) if problem is StartProblem.INTERPRETER_MISSING else ()
+    return removed or blame_present(facts, found.path)
+
+
+INTERPRETER = Detector("interpreter", interpreter_problems, {"problem": str}, VALUES)

@@ -1,0 +1,108 @@
+"""Files that this image's platform cannot execute: another machine, another operating system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from imagescan.facts import ForeignFile, ImageFacts
+from imagescan.findings import Certainty, Tier
+from imagescan.rules.blame import blame_present
+from imagescan.rules.detectors.common import (
+    IF_LOADED,
+    StartProblem,
+    bundle_of,
+    certainty_of,
+    start_problem,
+    subjects,
+)
+from imagescan.rules.detectors.registry import Detector, Parameters, texts
+from imagescan.rules.messages import exec_failure
+from imagescan.rules.observation import Observation
+from imagescan.startup.dormant import sleeps_by_path, variant_family
+from imagescan.startup.platforms import machine_name
+from imagescan.startup.tiers import is_executable
+
+
+def wrong_architecture(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Programs and plugins for another machine; one cause is one machine in one layer."""
+    for found in subjects(facts):
+        if start_problem(facts, found) is not StartProblem.WRONG_ARCHITECTURE:
+            continue
+        machine = machine_name(found.elf)
+        certainty, condition = certainty_of(found)
+        plugin = found.tier is Tier.PLUGIN
+        message = f"{found.path}: cannot open shared object file" if plugin else ""
+        yield Observation(
+            cause=(machine, bundle_of(found.path) if plugin else "programs"),
+            object=found.path,
+            tier=found.tier,
+            certainty=certainty,
+            items=(machine,),
+            values={"machine": machine, "bundle": bundle_of(found.path)},
+            runtime_message=message or exec_failure(found.path, "ENOEXEC"),
+            blame=blame_present(facts, found.path),
+            condition=condition,
+        )
+
+
+def foreign_format(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Mach-O and PE files where a Linux program or library is meant to be.
+
+    Parameter ``library_suffixes``: names that a program would load (``.so``, ``.node``). .NET
+    assemblies and files whose path names another system are none of it.
+    """
+    started: set[str] = {*facts.startup.paths, *(facts.healthcheck.paths if facts.healthcheck else ())}
+    suffixes = texts(parameters, "library_suffixes")
+    directories = _path_directories(facts)
+    for found in facts.foreign:
+        tier = _foreign_tier(found, started, suffixes, directories)
+        if tier is None:
+            continue
+        machines = ", ".join(found.binary.machines)
+        plugin = tier is Tier.PLUGIN
+        message = f"{found.path}: invalid ELF header" if plugin else exec_failure(found.path, "ENOEXEC")
+        yield Observation(
+            cause=(found.binary.format, bundle_of(found.path) if plugin else found.path),
+            object=found.path,
+            tier=tier,
+            certainty=Certainty.CONDITIONAL if plugin else Certainty.CERTAIN,
+            items=(found.binary.format,),
+            values={
+                "format": found.binary.format,
+                "system": "macOS" if found.binary.format == "Mach-O" else "Windows",
+                "machines": machines,
+            },
+            runtime_message=message,
+            blame=blame_present(facts, found.path),
+            condition=IF_LOADED if plugin else "",
+        )
+
+
+def _path_directories(facts: ImageFacts) -> frozenset[str]:
+    names = facts.environment.get("PATH", "").split(":")
+    entries = (facts.filesystem.resolve(name).entry for name in names if name.startswith("/"))
+    return frozenset(entry.path for entry in entries if entry is not None)
+
+
+def _foreign_tier(
+    found: ForeignFile, started: set[str], suffixes: tuple[str, ...], directories: frozenset[str]
+) -> Tier | None:
+    if found.path in started:
+        return Tier.STARTUP
+    if found.binary.managed or sleeps_by_path(found.path) or variant_family(found.path) != found.path:
+        return None
+    if found.path.endswith(suffixes):
+        return Tier.PLUGIN
+    on_path = found.path.rpartition("/")[0] in directories
+    return Tier.COMMAND if on_path and is_executable(found.entry) else None
+
+
+WRONG_ARCHITECTURE = Detector(
+    "wrong-architecture", wrong_architecture, values=frozenset({"machine", "bundle"})
+)
+FOREIGN_FORMAT = Detector(
+    "foreign-format",
+    foreign_format,
+    {"library_suffixes": tuple},
+    frozenset({"format", "system", "machines"}),
+)

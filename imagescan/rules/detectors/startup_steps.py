@@ -1,0 +1,209 @@
+"""Steps of the startup chain, the health check and other scripts that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from imagescan.facts import ImageFacts, ScriptFacts
+from imagescan.filesystem.values import FileEntry
+from imagescan.findings import Blame, Certainty, Tier
+from imagescan.layers.values import EntryKind
+from imagescan.rules.blame import blame_absent, blame_present
+from imagescan.rules.detectors.registry import Detector, Parameters, text, texts
+from imagescan.rules.messages import exec_failure
+from imagescan.rules.observation import Observation
+from imagescan.startup.chain import refusal
+from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StartupChain, StepRole
+
+STEP_VALUES = frozenset({"asked", "asked_by", "absent", "reason", "mode", "user", "interpreter"})
+_CAUGHT = "unless the command line catches the failure"
+_IF_STARTED = "if something starts it"
+
+
+def failing_steps(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """The failing step of the chain for ``purpose``, where its role and fault are among those wanted.
+
+    Parameters: ``purpose`` (start, healthcheck, script), ``roles``, ``faults``, and ``form``
+    (exec, shell or any: whether a shell reads the command line).
+    """
+    purpose = text(parameters, "purpose")
+    chains = {"start": facts.startup, "healthcheck": facts.healthcheck}
+    if purpose == "script":
+        for script in facts.scripts:
+            if script.chain is not None:
+                yield from _script_failure(facts, script, script.chain, parameters)
+    elif (chain := chains[purpose]) is not None and _has_form(chain, text(parameters, "form")):
+        step = chain.failing
+        if step is not None and _wanted(step, parameters):
+            yield _observe(facts, step, chain.steps[0].opened, Tier.STARTUP)
+
+
+def _has_form(chain: StartupChain, form: str) -> bool:
+    return form == "any" or chain.shell_form == (form == "shell")
+
+
+def _wanted(step: ChainStep, parameters: Parameters) -> bool:
+    fault = step.fault
+    return (
+        fault is not None
+        and step.role.value in texts(parameters, "roles")
+        and fault.code.value in texts(parameters, "faults")
+        and not _blames_carriage_return(step)
+    )
+
+
+def _blames_carriage_return(step: ChainStep) -> bool:
+    """Whether the name that is missing only carries a CR: ``crlf-shebang`` tells that."""
+    return step.role in (StepRole.INTERPRETER, StepRole.ENV_PROGRAM) and step.asked.endswith("\r")
+
+
+def _script_failure(
+    facts: ImageFacts, script: ScriptFacts, chain: StartupChain, parameters: Parameters
+) -> Iterator[Observation]:
+    step = chain.failing
+    if step is not None and _wanted(step, parameters):
+        yield _observe(facts, step, script.path, script.tier, on_path=_is_on_path(facts, script.path))
+
+
+def _is_on_path(facts: ImageFacts, path: str) -> bool:
+    directories = facts.environment.get("PATH", "").split(":")
+    directory = path.rpartition("/")[0]
+    resolved = (facts.filesystem.resolve(one).entry for one in directories if one.startswith("/"))
+    return any(entry is not None and entry.path == directory for entry in resolved)
+
+
+def _observe(
+    facts: ImageFacts, step: ChainStep, starting: str, tier: Tier, *, on_path: bool = True
+) -> Observation:
+    fault = step.fault
+    assert fault is not None, "only failing steps are observed"
+    certain, condition = step.certain, _CAUGHT
+    if tier is not Tier.STARTUP and not on_path:
+        certain, condition = False, _IF_STARTED
+    return Observation(
+        cause=(step.role.value, step.asked),
+        object=step.asked_by or starting,
+        tier=tier,
+        certainty=Certainty.CERTAIN if certain else Certainty.CONDITIONAL,
+        items=(step.asked,),
+        related=(starting,) if step.asked_by and starting != step.asked_by else (),
+        values=_values(facts, step, fault),
+        runtime_message=_message(step, fault, tier),
+        trail=step.tried,
+        blame=_blame(facts, step, fault),
+        condition="" if certain else condition,
+    )
+
+
+def _message(step: ChainStep, fault: ChainFault, tier: Tier) -> str:
+    """A script that is no part of the container's start is met from a shell (bash's words)."""
+    if tier is Tier.STARTUP or step.role is not StepRole.INTERPRETER:
+        return fault.message
+    reason = fault.message.rpartition(": ")[2].capitalize()
+    return f"{step.asked_by}: {step.asked}: bad interpreter: {reason}"
+
+
+def _values(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> dict[str, str]:
+    return {
+        "asked": step.asked,
+        "asked_by": step.asked_by,
+        "absent": fault.path,
+        "reason": fault.code.value,
+        "mode": f"{step.entry.mode & 0o7777:04o}" if step.entry else "",
+        "user": facts.user.text or "root",
+        "interpreter": step.script.interpreter if step.script else step.asked,
+    }
+
+
+def _blame(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> tuple[Blame, ...]:
+    if step.entry is not None:
+        return blame_present(facts, step.entry.path)
+    return blame_absent(facts, [fault.path, *(line.candidate for line in step.tried)])
+
+
+def carriage_returns(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Scripts whose first line ends in CR LF and which fail for it."""
+    chains = [(facts.startup, Tier.STARTUP), (facts.healthcheck, Tier.STARTUP)]
+    chains += [(script.chain, script.tier) for script in facts.scripts]
+    seen: set[str] = set()
+    for chain, tier in chains:
+        step = chain.failing if chain else None
+        if chain is None or step is None or step.fault is None or not _blames_carriage_return(step):
+            continue
+        entry = next((one.entry for one in chain.steps if one.opened == step.asked_by), None)
+        path = entry.path if entry else step.asked_by
+        if path in seen:
+            continue
+        seen.add(path)
+        yield Observation(
+            cause=(path,),
+            object=path,
+            tier=tier,
+            items=(step.asked,),
+            values={"interpreter": step.asked.rstrip("\r"), "asked": step.asked},
+            runtime_message=step.fault.message,
+            blame=blame_present(facts, path),
+        )
+
+
+def refused_files(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Files of the chains that the kernel takes for no program: ENOEXEC.
+
+    Parameter ``kind``: ``shebang`` for a ``#!`` line that is too long, ``unknown`` for a file that
+    is neither a program nor a usable script.
+    """
+    unread = {found.path for found in facts.incomplete}
+    for chain in (facts.startup, facts.healthcheck):
+        for step in chain.steps if chain else ():
+            reason = _refusal(step, unread)
+            too_long = step.script is not None and step.script.fault is not None and "256" in reason
+            if reason and step.entry and too_long == (text(parameters, "kind") == "shebang"):
+                yield Observation(
+                    cause=(step.entry.path,),
+                    object=step.entry.path,
+                    tier=Tier.STARTUP,
+                    certainty=Certainty.CERTAIN if step.certain else Certainty.CONDITIONAL,
+                    values={"reason": reason},
+                    runtime_message=exec_failure(step.opened, "ENOEXEC"),
+                    blame=blame_present(facts, step.entry.path),
+                    condition="" if step.certain else _CAUGHT,
+                )
+
+
+def _refusal(step: ChainStep, unread: set[str]) -> str:
+    if step.script is not None:
+        return refusal(step.script)
+    by_kernel = step.role in (StepRole.PROGRAM, StepRole.INTERPRETER)
+    if not by_kernel or step.fault or step.entry is None or step.entry.path in unread:
+        return ""  # a shell or env that meets ENOEXEC runs the file as a script of its own
+    return _unknown_format(step.entry)
+
+
+def _unknown_format(entry: FileEntry) -> str:
+    if entry.content is not None or entry.kind != EntryKind.FILE:
+        return ""
+    return "it is empty" if entry.size == 0 else "it is no program and does not begin with #!"
+
+
+def unknown_user(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """The configured user or group does not exist in the image."""
+    if facts.user.fault:
+        where = "group" if facts.user.fault.startswith("unable to find group") else "passwd"
+        yield Observation(
+            cause=(facts.user.text,),
+            object=f"/etc/{where}",
+            tier=Tier.STARTUP,
+            items=(facts.user.text,),
+            values={"user": facts.user.text, "file": f"/etc/{where}"},
+            runtime_message=facts.user.fault,
+            blame=blame_present(facts, f"/etc/{where}"),
+        )
+
+
+FAULT_CODES = tuple(code.value for code in FaultCode)
+FAILING_STEP = Detector(
+    "failing-step", failing_steps, {"purpose": str, "roles": tuple, "faults": tuple, "form": str}, STEP_VALUES
+)
+CARRIAGE_RETURN = Detector("carriage-return", carriage_returns, values=frozenset({"interpreter", "asked"}))
+REFUSED_FILE = Detector("refused-file", refused_files, {"kind": str}, frozenset({"reason"}))
+UNKNOWN_USER = Detector("unknown-user", unknown_user, values=frozenset({"user", "file"}))

@@ -1,0 +1,110 @@
+"""Version nodes that the image's libraries do not define (glibc's check at start)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from imagescan.facts import ImageFacts, ObjectFacts
+from imagescan.loader.values import LinkMap, LoaderKind, MissingVersion
+from imagescan.rules.blame import blame_present, layer_of
+from imagescan.rules.detectors.common import TIER_ORDER, certainty_of, linked_subjects
+from imagescan.rules.detectors.registry import Detector, Parameters
+from imagescan.rules.messages import version_missing
+from imagescan.rules.observation import Observation
+
+VALUES = frozenset({"libraries", "highest", "glibc", "providers"})
+
+
+@dataclass(slots=True)
+class _Group:
+    """Objects of one layer that miss versions of the same libraries: one cause."""
+
+    libraries: set[str] = field(default_factory=set)
+    requesters: dict[str, list[MissingVersion]] = field(default_factory=dict)
+
+
+def missing_versions(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Every missing version node, all libraries of one requester at once.
+
+    Objects that one layer brought and that miss versions of a common library have one cause:
+    they were built against newer libraries than the image has.
+    """
+    sufferers: dict[str, list[tuple[ObjectFacts, LinkMap]]] = {}
+    missing: dict[str, dict[tuple[str, str], MissingVersion]] = {}
+    for found, link_map in linked_subjects(facts):
+        for one in link_map.missing_versions:
+            if not one.weak:
+                real = _real(link_map, one.needed_by)
+                missing.setdefault(real, {})[one.library, one.version] = one
+                listed = sufferers.setdefault(real, [])
+                if not listed or listed[-1][0] is not found:
+                    listed.append((found, link_map))
+    for group in _groups(facts, {real: list(nodes.values()) for real, nodes in missing.items()}):
+        yield from _observe_group(facts, group, sufferers)
+
+
+def _real(link_map: LinkMap, opened: str) -> str:
+    return next((loaded.real for loaded in link_map.objects if loaded.path == opened), opened)
+
+
+def _groups(facts: ImageFacts, missing: dict[str, list[MissingVersion]]) -> list[_Group]:
+    by_layer: dict[int, list[_Group]] = {}
+    for real, nodes in missing.items():
+        libraries = {node.library for node in nodes}
+        groups = by_layer.setdefault(layer_of(facts, real), [])
+        joined = _Group(set(libraries), {real: nodes})
+        for group in [one for one in groups if one.libraries & libraries]:
+            groups.remove(group)
+            joined.libraries |= group.libraries
+            joined.requesters = group.requesters | joined.requesters
+        groups.append(joined)
+    return [group for groups in by_layer.values() for group in groups]
+
+
+def _observe_group(
+    facts: ImageFacts, group: _Group, sufferers: dict[str, list[tuple[ObjectFacts, LinkMap]]]
+) -> Iterator[Observation]:
+    def severity(real: str) -> tuple[int, str]:
+        return min(TIER_ORDER.index(found.tier) for found, _ in sufferers[real]), real
+
+    ordered = sorted(group.requesters, key=severity)
+    for real in ordered:
+        for found, link_map in sufferers[real]:
+            yield _observe(facts, (ordered[0], real), (found, link_map), group)
+
+
+def _observe(
+    facts: ImageFacts, paths: tuple[str, str], sufferer: tuple[ObjectFacts, LinkMap], group: _Group
+) -> Observation:
+    first, real = paths
+    found, link_map = sufferer
+    nodes = sorted(group.requesters[real], key=lambda node: (node.library, version_key(node.version)))
+    certainty, condition = certainty_of(found)
+    glibc = [loader.version for loader in facts.loaders if loader.kind is LoaderKind.GLIBC]
+    return Observation(
+        cause=(first,),
+        object=real,
+        tier=found.tier,
+        certainty=certainty,
+        items=tuple(f"{node.version} ({node.library})" for node in nodes),
+        related=(found.path,) if found.path != real else (),
+        values={
+            "libraries": ", ".join(sorted(group.libraries)),
+            "providers": ", ".join(sorted({node.provider for node in nodes})),
+            "highest": max((node.version for node in nodes), key=version_key),
+            "glibc": ".".join(map(str, glibc[0])) if glibc and glibc[0] else "",
+        },
+        runtime_message=version_missing(link_map, nodes[0]),
+        blame=blame_present(facts, real),
+        condition=condition,
+    )
+
+
+def version_key(version: str) -> tuple[str, tuple[int, ...]]:
+    """Order version nodes: by prefix, then by numbers (``GLIBC_2.9`` before ``GLIBC_2.38``)."""
+    prefix, _, numbers = version.rpartition("_")
+    return prefix, tuple(int(part) if part.isdecimal() else 0 for part in numbers.split("."))
+
+
+MISSING_VERSION = Detector("missing-version", missing_versions, values=VALUES)

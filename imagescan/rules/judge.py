@@ -1,0 +1,116 @@
+"""Observations become findings: one cause, one finding.
+
+``ImageFacts`` and ``RuleDocument`` values enter, ``Finding`` values leave, worst first.
+``product.md``, Grading and Findings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from imagescan.facts import ImageFacts
+from imagescan.findings import Certainty, Finding
+from imagescan.rules.detectors.common import TIER_ORDER
+from imagescan.rules.document import DEFAULT_FIX, RuleDocument
+from imagescan.rules.observation import Observation
+from imagescan.rules.template import fill, phrase
+
+ITEMS_IN_TEXT = 4  # names spelt out in a message; the finding's own lists are always whole
+FINGERPRINT_DIGITS = 32
+_CERTAINTY_ORDER = (Certainty.CERTAIN, Certainty.CONDITIONAL, Certainty.LATENT)
+
+
+def judge(facts: ImageFacts, rules: Iterable[RuleDocument]) -> tuple[Finding, ...]:
+    """Every finding of every rule, worst first, then by tier, rule and object.
+
+    Raises:
+        RuleError: a rule's condition fails on an observation.
+    """
+    findings = [finding for rule in rules for finding in judge_rule(facts, rule)]
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (-one.severity.rank, TIER_ORDER.index(one.tier), one.rule, one.object, one.items),
+        )
+    )
+
+
+def judge_rule(facts: ImageFacts, rule: RuleDocument) -> tuple[Finding, ...]:
+    """The findings of one rule.
+
+    Raises:
+        RuleError: its condition fails on an observation.
+    """
+    causes: dict[tuple[str, ...], list[Observation]] = {}
+    for observation in rule.detector.detect(facts, rule.parameters):
+        reported = (observation.tier, observation.certainty) in rule.severity
+        if reported and (rule.when is None or rule.when.holds(observation)):
+            causes.setdefault(observation.cause, []).append(observation)
+    return tuple(_finding(facts, rule, observations) for observations in causes.values())
+
+
+def _rank(rule: RuleDocument, observation: Observation) -> tuple[int, int, int]:
+    severity = rule.severity[observation.tier, observation.certainty]
+    return (
+        -severity.rank,
+        TIER_ORDER.index(observation.tier),
+        _CERTAINTY_ORDER.index(observation.certainty),
+    )
+
+
+def _finding(facts: ImageFacts, rule: RuleDocument, observations: Sequence[Observation]) -> Finding:
+    ordered = sorted(observations, key=lambda one: _rank(rule, one))
+    worst = ordered[0]
+    objects = dict.fromkeys(one.object for one in ordered)
+    related = dict.fromkeys(path for one in ordered for path in one.related)
+    requesters = tuple(dict.fromkeys((*objects, *related)))
+    items = tuple(dict.fromkeys(item for one in ordered for item in one.items))
+    values = _values(facts, worst, items, requesters)
+    return Finding(
+        rule=rule.id,
+        title=rule.title,
+        severity=rule.severity[worst.tier, worst.certainty],
+        tier=worst.tier,
+        certainty=worst.certainty,
+        object=worst.object,
+        message=fill(rule.message, values),
+        runtime_message=fill(rule.runtime_message, values) or worst.runtime_message,
+        items=items,
+        requesters=requesters,
+        trail=worst.trail,
+        blame=worst.blame,
+        condition=worst.condition,
+        why=rule.why,
+        fix=fill(_advice(facts, rule), values),
+        references=rule.references,
+        fingerprint=fingerprint(rule.id, worst.cause),
+    )
+
+
+def _values(
+    facts: ImageFacts, worst: Observation, items: tuple[str, ...], requesters: tuple[str, ...]
+) -> Mapping[str, str]:
+    return {
+        "object": worst.object,
+        "items": phrase(items, ITEMS_IN_TEXT),
+        "count": str(len(items)),
+        "requesters": phrase(requesters, ITEMS_IN_TEXT - 1),
+        "requester_count": str(len(requesters)),
+        "distribution": facts.distribution_name or "the image's distribution",
+        "platform": str(facts.platform),
+        "command": " ".join(facts.startup.arguments),
+        **worst.values,
+    }
+
+
+def _advice(facts: ImageFacts, rule: RuleDocument) -> str:
+    """The fix in the distribution's own words, where the document has them."""
+    family = next((name for name in facts.distribution if name in rule.fix), DEFAULT_FIX)
+    return rule.fix[family]
+
+
+def fingerprint(rule: str, cause: tuple[str, ...]) -> str:
+    """32 hex digits that stay the same when an image is built again: the rule and the cause's names."""
+    text = "\0".join((rule, *cause)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:FINGERPRINT_DIGITS]

@@ -1,0 +1,34 @@
+"""What a detector saw: a fact with a cause, before any rule document gives it a severity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from imagescan.findings import Blame, Certainty, Tier, TrailLine
+
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One object that suffers from one cause.
+
+    ``cause`` is equal for all observations that are one finding, and stable across rebuilds of
+    an image (names, never digests or layer numbers): the fingerprint is made of it. ``object`` is
+    the path that suffers, ``related`` other paths that suffer with it, ``items`` what is missing
+    or wrong, ``values`` what the document's templates may name.
+    """
+
+    cause: tuple[str, ...]
+    object: str
+    tier: Tier
+    certainty: Certainty = Certainty.CERTAIN
+    items: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default=_NO_VALUES)
+    runtime_message: str = ""
+    trail: tuple[TrailLine, ...] = ()
+    blame: tuple[Blame, ...] = ()
+    condition: str = ""

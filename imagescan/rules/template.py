@@ -1,0 +1,27 @@
+"""Fill ``{name}`` places of a rule document's texts; nothing else of a text is ever interpreted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+def places(text: str) -> frozenset[str]:
+    """The names that a text asks for."""
+    return frozenset(_PLACE.findall(text))
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """The text with every ``{name}`` replaced once; text that comes in by a value is left alone."""
+    return _PLACE.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def phrase(words: Sequence[str], shown: int) -> str:
+    """``a``, ``a and b``, ``a, b and c``, or ``a, b and 7 more`` beyond ``shown`` words."""
+    if len(words) > shown + 1:
+        return ", ".join(words[:shown]) + f" and {len(words) - shown} more"
+    if len(words) < 2:
+        return "".join(words)
+    return ", ".join(words[:-1]) + f" and {words[-1]}"
