@@ -278,8 +278,8 @@ class TarReader:
 
     def _check_end(self) -> None:
         """Behind the first zero block: zeros to the end of the layer, however many."""
-        rest = self._chunk[self._position :]
-        while rest:
+        rest: bytes | None = self._chunk[self._position :]
+        while rest is not None:
             if rest.count(0) != len(rest):
                 raise CorruptLayer("data follows the end of the tar")
-            rest = next(self._chunks, b"")
+            rest = next(self._chunks, None)
