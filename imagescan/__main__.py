@@ -3,19 +3,37 @@ answers in little more than the time that Python takes to start."""
 
 from __future__ import annotations
 
+import os
 import sys
+
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
+NOT_JUDGED = 2
 
 
 def main() -> None:
     """Run the command line with the process's arguments and end with its exit code."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
-        from imagescan import __version__
+    _replace_closed_streams()
+    try:
+        if sys.argv[1:] in (["--version"], ["-V"]):
+            from imagescan import __version__
 
-        sys.stdout.write(f"imagescan {__version__}\n")
-        sys.exit(0)
-    from imagescan.cli.main import run_process
+            sys.stdout.write(f"imagescan {__version__}\n")
+            code = 0
+        else:
+            from imagescan.cli.main import run_process
 
-    run_process(sys.argv[1:])
+            code = run_process(sys.argv[1:])
+        sys.stdout.flush()
+    except OSError as error:
+        # Nobody takes the output, and Python's own last flush would meet the same and complain.
+        os._exit(BROKEN_PIPE if isinstance(error, BrokenPipeError) else NOT_JUDGED)
+    sys.exit(code)
+
+
+def _replace_closed_streams() -> None:
+    """Python has None for a standard stream that was closed (``>&-``): nobody reads it."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - pathlib is slow to import
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 if __name__ == "__main__":

@@ -115,5 +115,5 @@ def _unknown(word: str, command: str) -> UsageError:
 
 def suggestion(word: str, known: Sequence[str], otherwise: str = "see imagescan --help") -> str:
     """Advice that names the known word nearest to a wrong one, if one is near."""
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else otherwise

@@ -62,6 +62,21 @@ class Context:
             return Terminal(FILE_WIDTH, colour=False)
         return Terminal(width(self.environment, stream), colour=wants_colour(self.environment, stream))
 
+    def say(self, text: str) -> None:
+        """Write a result to standard output.
+
+        Raises:
+            UsageError: it takes no more, such as a full disk.
+            BrokenPipeError: its reader went away.
+        """
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
+
     def complain(self, error: BaseException) -> None:
         """One line on standard error; for what is no ``ImageScanError``, a word that it is a bug."""
         self.stderr.write(complaint(error, self.environment))

@@ -26,7 +26,7 @@ def tree(context: Context, image: str, program: str | None) -> ExitCode:
     for output in context.settings.outputs:
         text = _render_tree(context, output, reports, image, whole=program is None)
         if output.file is None:
-            context.stdout.write(text)
+            context.say(text)
         else:
             write_file(output.file, text)
     return ExitCode.PASSED
@@ -82,7 +82,7 @@ def why(context: Context, image: str, name: str) -> ExitCode:
         why_text(scanned.links, name, _histories(scanned, name), context.terminal(context.stdout))
         for scanned in scan_with_progress(context, image)
     ]
-    context.stdout.write("\n".join(texts))
+    context.say("\n".join(texts))
     return ExitCode.PASSED
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from imagescan.cli.arguments import parse
 from imagescan.cli.context import Context, Scan, complaint
@@ -18,27 +18,22 @@ if TYPE_CHECKING:
     from imagescan.cli.context import ScannedImage
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
-def run_process(arguments: Sequence[str]) -> NoReturn:
-    """Run with this process's environment and streams, and end it."""
+def run_process(arguments: Sequence[str]) -> int:
+    """Run with this process's environment and streams; returns the exit code.
+
+    Raises:
+        BrokenPipeError: the reader of standard output went away.
+    """
     for stream in (sys.stdout, sys.stderr):
+        # An old locale's encoding must not turn a report into an error.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = run(arguments, os.environ, Path.cwd(), sys.stdout, sys.stderr)
-        sys.stdout.flush()
+        return run(arguments, os.environ, Path(), sys.stdout, sys.stderr)
     except KeyboardInterrupt:
         sys.stderr.write("imagescan: interrupted\n")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes standard output once more at exit; it must not meet the closed pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = BROKEN_PIPE
-    except Exception as error:
-        sys.stderr.write(complaint(error, os.environ))
-        code = ExitCode.NOT_JUDGED
-    sys.exit(int(code))
+        return INTERRUPTED
 
 
 def run(

@@ -37,7 +37,7 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
     for output in context.settings.outputs:
         text = _render(context, output, judged, as_list=is_list(context, images))
         if output.file is None:
-            context.stdout.write(text)
+            context.say(text)
         else:
             write_file(output.file, text)
     return worst(one.verdict.exit_code for one in judged)
