@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Literal
 
 from imagescan import __version__
 from imagescan.content import FileInspector
@@ -86,12 +86,11 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
         ImageScanError: the image cannot be found, read or trusted; a rule or an option is wrong.
     """
     rules = load_rules(options.rules_directories)
-    wanted = "all" if options.platform == "all" else _platform(options.platform)
     progress = _Progress(text, options.on_progress)
     with open_source(text, SourceOptions(insecure=options.insecure)) as source:
         progress.tell(Stage.FETCHING)
         scans = []
-        for manifest in source.images(wanted):
+        for manifest in source.images(_wanted(options.platform)):
             manifest = _with_overrides(manifest, options)
             layers = _read_layers(source, manifest, progress)
             progress.tell(Stage.JUDGING)
@@ -101,8 +100,10 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
         return tuple(scans)
 
 
-def _platform(text: str | None) -> Platform | None:
-    return Platform.parse(text) if text is not None else None
+def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
+    if platform is None or platform == "all":
+        return "all" if platform else None
+    return Platform.parse(platform)
 
 
 def _with_overrides(manifest: ImageManifest, options: ScanOptions) -> ImageManifest:
@@ -117,9 +118,7 @@ def _with_overrides(manifest: ImageManifest, options: ScanOptions) -> ImageManif
 
 def _read_layers(source: ImageSource, manifest: ImageManifest, progress: _Progress) -> tuple[LayerIndex, ...]:
     progress.start_layers(manifest)
-    return index_image(
-        source, manifest, FileInspector(), on_bytes=progress.add_bytes, on_layer=progress.add_layer
-    )
+    return index_image(source, manifest, FileInspector(), on_bytes=progress.add_bytes)
 
 
 def _gather(
@@ -167,7 +166,7 @@ def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:
 
 def _report(facts: ImageFacts, layers: tuple[LayerIndex, ...], findings: tuple[Finding, ...]) -> ScanReport:
     programs = sum(one.elf.kind in (ElfKind.PROGRAM, ElfKind.STATIC) for one in facts.objects)
-    tiers = [one.tier for one in (*facts.objects, *facts.scripts)]
+    tiers = [one.tier for one in facts.objects] + [one.tier for one in facts.scripts]
     return ScanReport(
         image=_summary(facts, layers),
         findings=findings,
@@ -222,33 +221,27 @@ class _Progress:
 
     def tell(self, stage: Stage) -> None:
         """Another stage begins."""
-        self._change(stage=stage)
+        self._change(lambda event: replace(event, stage=stage))
 
     def start_layers(self, manifest: ImageManifest) -> None:
         """Layers are about to be read."""
         sizes = [layer.size for layer in manifest.layers]
-        total = sum(size or 0 for size in sizes) if all(size is not None for size in sizes) else 0
+        total = sum(size or 0 for size in sizes) if None not in sizes else 0
         self._change(
-            stage=Stage.LAYERS,
-            layers_done=0,
-            layers_total=len(manifest.layers),
-            bytes_done=0,
-            bytes_total=total,
+            lambda event: ProgressEvent(event.image, Stage.LAYERS, 0, len(manifest.layers), 0, total)
         )
 
     def add_bytes(self, count: int) -> None:
         """So many more bytes were read."""
-        self._change(bytes_done=count, add=True)
+        self._change(lambda event: replace(event, bytes_done=event.bytes_done + count))
 
     def add_layer(self) -> None:
         """One more layer is done."""
-        self._change(layers_done=1, add=True)
+        self._change(lambda event: replace(event, layers_done=event.layers_done + 1))
 
-    def _change(self, *, add: bool = False, **fields: Any) -> None:
+    def _change(self, change: Callable[[ProgressEvent], ProgressEvent]) -> None:
         if self._listener is None:
             return
         with self._lock:
-            if add:
-                fields = {name: getattr(self._event, name) + value for name, value in fields.items()}
-            self._event = event = replace(self._event, **fields)
+            self._event = event = change(self._event)
         self._listener(event)
