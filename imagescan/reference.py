@@ -7,7 +7,6 @@ distribution/reference for image names, and containerd's platform normalisation.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -190,11 +189,13 @@ def host_without_port(host: str) -> str:
 
 def is_loopback_host(host: str) -> bool:
     """Whether ``host[:port]`` is ``localhost`` or a literal loopback address; nothing is resolved."""
+    from ipaddress import ip_address
+
     bare = host_without_port(host).lower()
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(bare).is_loopback
+        return ip_address(bare).is_loopback
     except ValueError:
         return False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -116,12 +117,10 @@ def scan_members(file: BinaryIO, where: str) -> Iterator[Member]:
         ImageFormatError: no tar, damaged or truncated.
         LimitExceeded: too many members, or too long a header.
     """
-    for info, archive in _walk(file, "r:", where):
-        head = b""
-        if info.isreg():
-            content = archive.extractfile(info)
-            head = content.read(_HEAD_SIZE) if content else b""
-        yield _member(info, head)
+    with _translated(where):
+        for info, archive in _walk(file, "r:", where):
+            content = archive.extractfile(info) if info.isreg() else None
+            yield _member(info, content.read(_HEAD_SIZE) if content else b"")
 
 
 def stream_members(stream: BinaryIO, where: str) -> Iterator[tuple[Member, BinaryIO]]:
@@ -133,31 +132,37 @@ def stream_members(stream: BinaryIO, where: str) -> Iterator[tuple[Member, Binar
         ImageFormatError: no tar, damaged or truncated; also while reading a content.
         LimitExceeded: too many members, or too long a header.
     """
-    for info, archive in _walk(stream, "r|", where):
-        if not info.isreg():
-            yield _member(info, b""), io.BytesIO()
-            continue
-        extracted = archive.extractfile(info)
-        reader = io.BufferedReader(
-            TranslatedReader(cast(BinaryIO, extracted), lambda error: _damaged(error, where)), READ_SIZE
-        )
-        yield _member(info, reader.peek(_HEAD_SIZE)[:_HEAD_SIZE]), cast(BinaryIO, reader)
+    with _translated(where):
+        for info, archive in _walk(stream, "r|", where):
+            if not info.isreg():
+                yield _member(info, b""), io.BytesIO()
+                continue
+            extracted = cast(BinaryIO, archive.extractfile(info))
+            translated = TranslatedReader(extracted, lambda error: _damaged(error, where))
+            reader = io.BufferedReader(translated, READ_SIZE)
+            yield _member(info, reader.peek(_HEAD_SIZE)[:_HEAD_SIZE]), cast(BinaryIO, reader)
 
 
 def _walk(stream: BinaryIO, mode: str, where: str) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    archive = tarfile.open(  # type: ignore[call-overload]  # noqa: SIM115
+        fileobj=stream, mode=mode, tarinfo=_StrictTarInfo, bufsize=READ_SIZE, encoding="utf-8"
+    )
+    count = 0
+    while (info := archive.next()) is not None:
+        archive.members.clear()
+        count += 1
+        if count > MEMBER_LIMIT:
+            raise LimitExceeded(f"the archive has more than {MEMBER_LIMIT} members", where=where)
+        if info.size < 0 or info.issparse():
+            raise ImageFormatError("the archive has a sparse or negative member", where=where)
+        yield info, archive
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """What ``tarfile`` raises on damage becomes ours."""
     try:
-        archive = tarfile.open(  # type: ignore[call-overload]  # noqa: SIM115
-            fileobj=stream, mode=mode, tarinfo=_StrictTarInfo, bufsize=READ_SIZE, encoding="utf-8"
-        )
-        count = 0
-        while (info := archive.next()) is not None:
-            archive.members.clear()
-            count += 1
-            if count > MEMBER_LIMIT:
-                raise LimitExceeded(f"the archive has more than {MEMBER_LIMIT} members", where=where)
-            if info.size < 0 or info.issparse():
-                raise ImageFormatError("the archive has a sparse or negative member", where=where)
-            yield info, archive
+        yield
     except ImageScanError as error:
         error.where = error.where or where
         raise
