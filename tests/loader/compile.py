@@ -137,7 +137,12 @@ def program(
 
 def hosted(source: str, compiler: Sequence[str], *flags: str) -> bytes:
     """An object linked with the compiler's own libc and start files."""
-    return _compile([*compiler, *flags, "-O1", "-xc", "-", "-xnone"], source, (), "")
+    return hosted_with(source, compiler, (), *flags)
+
+
+def hosted_with(source: str, compiler: Sequence[str], needs: Sequence[str | Need], *flags: str) -> bytes:
+    """The same with libraries needed before the libc."""
+    return _compile([*compiler, *flags, "-O1", "-xc", "-", "-xnone"], source, needs, "")
 
 
 def with_interpreter(elf: bytes, interpreter: bytes) -> bytes:

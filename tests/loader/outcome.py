@@ -15,6 +15,7 @@ from tests.oracle.chroot import Ended
 from tests.oracle.truth import VDSO
 
 OWN = (How.LOADER, How.VDSO, How.RESERVED)
+WARNINGS = ("preload-failed", "no-version-information", "wrong-machine-loaded")  # the loader goes on
 GLIBC_PREFIX = "error while loading shared libraries: "
 
 
@@ -64,7 +65,9 @@ def _glibc_reason(err: str) -> str:
         return re.sub(r"^(.*: )?(\S+: version `)", r"\2", match[1])
     if versions := re.findall(r"^\S+: (\S+): version `(.*)' not found \(required by (.*)\)$", err, re.M):
         return "; ".join(f"version {name} not in {provider} for {by}" for provider, name, by in versions)
-    if match := re.search(r"symbol lookup error: (\S+): undefined symbol: (\S+?)(?:, version (\S+))?$", err, re.M):
+    if match := re.search(
+        r"symbol lookup error: (\S+): undefined symbol: (\S+?)(?:, version (\S+))?$", err, re.M
+    ):
         return f"undefined symbol {match[2]} of {match[1]}"
     if match := re.search(r"^(\S+: CPU ISA level is lower than required)$", err, re.M):
         return match[1]
@@ -78,7 +81,7 @@ def _musl_reason(err: str) -> str:
         return match[1]
     if match := re.search(r"^Error relocating (\S+): (\S+): symbol not found$", err, re.M):
         return f"undefined symbol {match[2]} of {match[1]}"
-    if match := re.search(r"^Error relocating (\S+: .*)$", err, re.M):
+    if match := re.search(r"^(Error relocating \S+: .*)$", err, re.M):
         return match[1]
     return ""
 
@@ -94,10 +97,13 @@ def of_link_map(model: LinkMap) -> Outcome:
     versions = [miss for miss in model.missing_versions if not miss.weak]
     if versions:
         return Outcome(
-            "; ".join(f"version {miss.version} not in {miss.provider} for {miss.needed_by}" for miss in versions)
+            "; ".join(
+                f"version {miss.version} not in {miss.provider} for {miss.needed_by}" for miss in versions
+            )
         )
     for fault in model.faults:
-        return Outcome(fault.message)
+        if fault.code not in WARNINGS:
+            return Outcome(fault.message)
     musl = model.loader is not None and model.loader.kind is LoaderKind.MUSL
     for miss in model.missing_symbols:
         if musl or miss.binding is Binding.IMMEDIATE:

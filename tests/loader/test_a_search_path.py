@@ -169,7 +169,7 @@ def test_t13_a_program_without_default_libraries_takes_cached_files_outside_the_
     scene.expect("/t/app", absent("libn.so.1"), GLIBC)
     scene.ldconfig()
     refused = fails("libn.so.1: cannot open shared object file")  # no errno: nothing was opened
-    scene.expect("/t/app", refused, GLIBC)
+    scene.expect("/t/app", refused, GLIBC, model=absent("libn.so.1"))
     scene.move("/usr/lib/libn.so.1", "/usr/local/lib/libn.so.1")
     scene.ldconfig()
     scene.expect("/t/app", starts("/usr/local/lib/libn.so.1"), GLIBC)
@@ -264,7 +264,7 @@ def test_t21_the_lib_token_is_debians_multiarch_directory(scene: Scene) -> None:
 def test_t21_the_lib_token_is_what_the_loaders_own_file_says(scene: Scene) -> None:
     scene.edit(
         "/lib64/ld-linux-x86-64.so.2",
-        lambda loader: loader.replace(b"\0lib/x86_64-linux-gnu\0", b"\0lib/x86_64-linux-abc\0"),
+        lambda loader: loader.replace(b"lib/x86_64-linux-gnu", b"lib/x86_64-linux-abc"),
     )
     scene.program("/t/app", ["libp.so.1"], runpath="/t/x/${LIB}")
     scene.library("/t/x/lib/x86_64-linux-gnu/libp.so.1")
@@ -344,9 +344,7 @@ def test_t27_hwcaps_directories_of_the_default_directories_and_of_the_cache_are_
     scene.ldconfig()
     scene.expect("/t/app", best, NEW_GLIBC)
     scene.expect("/t/app", starts("/lib/x86_64-linux-gnu/libh.so.1"), [GLIBC_231])
-    scene.expect(
-        "/t/app", starts("/lib/x86_64-linux-gnu/libh.so.1"), NEW_GLIBC, variables=BASELINE, cpu=()
-    )
+    scene.expect("/t/app", starts("/lib/x86_64-linux-gnu/libh.so.1"), NEW_GLIBC, variables=BASELINE, cpu=())
 
 
 def test_t28_a_library_that_only_a_hwcaps_directory_has_is_found_on_that_cpu_alone(scene: Scene) -> None:

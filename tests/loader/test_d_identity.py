@@ -62,7 +62,7 @@ def test_t62_a_copy_is_another_object_unless_its_soname_is_taken(scene: Scene) -
     scene.expect("/t/copy_first", starts("/t/d/libz.so.1", "/t/d/libx.so.1"), MUSL)
 
 
-NEW = "const char *of_foo(void) { return \"\"; } const char *of_new(void) { return \"\"; }"
+NEW = 'const char *of_foo(void) { return ""; } const char *of_new(void) { return ""; }'
 NEW_VERSIONS = "V1 { global: of_foo; local: *; }; V2 { global: of_new; } V1;"
 
 
@@ -75,7 +75,7 @@ def test_t63_the_older_copy_that_the_program_needs_shadows_the_newer_one_of_a_li
     needs = [old if name == "libfoo.so.1" else name for name in order]
     scene.program("/t/app", needs, runpath="/t/d")
     scene.library("/t/d/libfoo.so.1", versions="V1 { global: of_foo; local: *; };")
-    source = 'const char *of_new(void); const char *of_a(void) { return of_new(); }'
+    source = "const char *of_new(void); const char *of_a(void) { return of_new(); }"
     scene.library("/t/d/liba.so.1", [new], runpath="/t/new", source=source)
     scene.library("/t/new/libfoo.so.1", source=NEW, versions=NEW_VERSIONS)
     reason = "version V2 not in /t/d/libfoo.so.1 for /t/d/liba.so.1"
@@ -85,7 +85,7 @@ def test_t63_the_older_copy_that_the_program_needs_shadows_the_newer_one_of_a_li
 def test_t63_musl_has_no_version_check_and_misses_the_symbol(scene: Scene) -> None:
     scene.program("/t/app", ["libfoo.so.1", "liba.so.1"], runpath="/t/d")
     scene.library("/t/d/libfoo.so.1")
-    source = 'const char *of_new(void); const char *of_a(void) { return of_new(); }'
+    source = "const char *of_new(void); const char *of_a(void) { return of_new(); }"
     scene.library("/t/d/liba.so.1", [Need("libfoo.so.1", NEW, NEW_VERSIONS)], source=source)
     scene.expect("/t/app", fails("undefined symbol of_new of /t/d/liba.so.1"), MUSL)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import Binding, How, LinkMap
+from imagescan.loader.values import Binding, How, LinkMap, LoadedObject
 from tests.oracle.model import environment, filesystem, host_cpu
 from tests.oracle.roots import root as make_root
-from tests.oracle.truth import Truth, ask, canonical, describe, elf_files, inside, is_asked
+from tests.oracle.truth import EARLIER, Truth, ask, canonical, describe, elf_files, inside, is_asked
 
 OWN = (How.LOADER, How.VDSO, How.RESERVED)
 SEARCHED = (How.RPATH, How.RUNPATH, How.LIBRARY_PATH, How.CACHE, How.DEFAULT)
@@ -82,7 +82,7 @@ def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
     loader = str(model.loader.kind) if model.loader else "none"
     yield from differ("loader", truth.loader, loader)
     refused = model.interpreter_fault is not None or any(gone.missing.stopped_by for gone in model.missing)
-    yield from differ("refused", truth.refusal, refused and "refused" or "")
+    yield from differ("refused", truth.refusal, (refused and "refused") or "")
     if truth.refusal:
         return
     found = [path for _, path in truth.objects if path]
@@ -93,12 +93,17 @@ def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
         asked = {request.path: (request.requester, request.how) for request in truth.requests}
         paths = [one.path for one in model.objects]
         said = {
-            one.path: (paths[one.requester], str(one.how)) for one in model.objects if one.how in SEARCHED
+            one.path: (paths[one.requester], _how(one, asked)) for one in model.objects if one.how in SEARCHED
         }
         yield from _mappings(truth.file, "search that found", asked, said)
     versions = {(miss.needed_by, miss.library, miss.version) for miss in model.missing_versions}
     yield from differ("missing versions", sorted(truth.missing_versions), sorted(versions))
     yield from _symbols(truth, model)
+
+
+def _how(one: LoadedObject, asked: dict[str, tuple[str, str]]) -> str:
+    vague = asked.get(one.path, ("", ""))[1] == EARLIER
+    return EARLIER if vague and one.how in (How.RPATH, How.RUNPATH, How.LIBRARY_PATH) else str(one.how)
 
 
 def _edges(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
@@ -130,9 +135,7 @@ def _mappings(
 
 
 def _symbols(truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
-    said = {
-        (miss.symbol, miss.version or "", miss.needed_by): miss.binding for miss in model.missing_symbols
-    }
+    said = {(miss.symbol, miss.version or "", miss.needed_by): miss.binding for miss in model.missing_symbols}
     every = {(one.name, one.version, one.needed_by) for one in truth.all_symbols}
     immediate = {(one.name, one.version, one.needed_by) for one in truth.immediate}
     if truth.loader == "musl":

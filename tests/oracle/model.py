@@ -7,26 +7,28 @@ import re
 from functools import cache
 from pathlib import Path
 
+from imagescan.content import FileInspector
+from imagescan.filesystem.merge import merge
 from imagescan.filesystem.values import Credentials, RootFilesystem
+from imagescan.layers.index import index_layer
+from imagescan.layers.values import LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.sources.directory import DirectorySource
 from tests.oracle.chroot import execute
 from tests.oracle.truth import GLIBC
 
 
 def filesystem(*roots: Path) -> RootFilesystem:
     """The merged view of directories taken as layers, the lowest first."""
-    from imagescan.filesystem.merge import merge
-
     return merge([layer(root) for root in roots])
 
 
-def layer(root: Path) -> object:
+def layer(root: Path) -> LayerIndex:
     """The index of one directory as the only layer of an image."""
-    from imagescan.content import FileInspector
-    from imagescan.layers.index import index_layer
-    from imagescan.sources.directory import open_directory
-
-    raise NotImplementedError((FileInspector, index_layer, open_directory, root))
+    with DirectorySource(root) as source:
+        (image,) = source.images(None)
+        with source.open_layer(image, image.layers[0]) as stream:
+            return index_layer(stream, None, FileInspector())
 
 
 def environment(

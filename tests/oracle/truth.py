@@ -32,6 +32,7 @@ SEARCHES = {
     "LD_LIBRARY_PATH": "ld_library_path",
     "system search path": "default",
 }
+EARLIER = "a run path or LD_LIBRARY_PATH"  # a default directory, searched before the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Described:
     dynamic: bool
     kind: str  # e_type
     machine: str
+    is_pie: bool
 
 
 def elf_files(root: Path) -> Iterator[str]:
@@ -151,6 +153,7 @@ def describe(path: Path) -> Described | None:
                 dynamic is not None,
                 elf.header.e_type,
                 elf.header.e_machine,
+                any(tag.entry.d_tag == "DT_FLAGS_1" and tag.entry.d_val & 0x08000000 for tag in tags),
             )
     except (ELFError, OSError, AssertionError, KeyError, UnicodeDecodeError):
         return None
@@ -163,20 +166,21 @@ def is_asked(described: Described | None) -> bool:
         and described.dynamic
         and described.kind in ("ET_DYN", "ET_EXEC")
         and described.machine == "EM_X86_64"
+        and bool(described.interpreter or described.needed or not described.is_pie)  # not static
     )
 
 
-def serving_loader(described: Described) -> str:
+def serving_loader(file: str, described: Described) -> str:
     """The loader that a file asks for, or that its libc belongs to when it asks for none."""
     if described.interpreter:
         return "musl" if "ld-musl" in described.interpreter else "glibc"
     musl = any(name == "libc.so" or name.startswith("libc.musl-") for name in described.needed)
-    return "musl" if musl else "glibc"
+    return "musl" if musl or file.endswith("-linux-musl/libc.so") else "glibc"
 
 
 def ask(root: Path, file: str, described: Described, variables: Mapping[str, str] | None = None) -> Truth:
     """Everything that the real loader says about one file."""
-    if serving_loader(described) == "musl":
+    if serving_loader(file, described) == "musl":
         return ask_musl(root, file, variables)
     return ask_glibc(root, file, described, variables)
 
@@ -231,9 +235,7 @@ def ask_musl(root: Path, file: str, variables: Mapping[str, str] | None) -> Trut
     refusal = "" if listed else ended.err.strip() or ended.exec_error
     answers = {name: path for name, path in listed if path}
     edges = tuple(_edges(root, file, objects, answers, {}))
-    return Truth(
-        file, "musl", refusal, objects=objects, edges=edges, immediate=symbols, all_symbols=symbols
-    )
+    return Truth(file, "musl", refusal, objects=objects, edges=edges, immediate=symbols, all_symbols=symbols)
 
 
 def _listed(out: str) -> list[tuple[str, str | None]]:
@@ -285,17 +287,24 @@ def _versions(out: str) -> Iterator[tuple[str, str, str, str | None]]:
 
 
 def _requests(err: str, file: str) -> Iterator[Request]:
-    """The LD_DEBUG lines: who asked for a name that was not loaded yet, and what found it."""
+    """The LD_DEBUG lines: who asked for a name that was not loaded yet, and what found it.
+
+    glibc calls a directory of a run path that is also a default one a system search path, and says
+    so before it names the cache, which it does before it searches the default ones.
+    """
     name = requester = how = path = ""
+    cached = False
     for line in err.splitlines():
         text = line.partition(":\t")[2].strip()
         if match := re.fullmatch(r"file=(.+) \[0\];  needed by (.+) \[0\](?: \(relocation.*)?", text):
-            name, requester = match[1], match[2]
+            name, requester, cached = match[1], match[2], False
             how, path = ("path", name) if "/" in name else ("", "")
         elif match := re.match(r"search path=.*\((.+?)(?: /.*)?\)$", text):
             how = SEARCHES.get(match[1], match[1])
+            if how == "default" and not cached:
+                how = EARLIER
         elif text.startswith("search cache="):
-            how = "cache"
+            how, cached = "cache", True
         elif text.startswith("trying file="):
             path = text.removeprefix("trying file=")
         elif name and text == f"file={name} [0];  generating link map":
