@@ -182,9 +182,9 @@ class ColumnarLayerIndex:
     def _row(self, path: ImagePath) -> int | None:
         if not path:
             return self.directories.own_rows[0]
-        directory, _, name = path.rpartition("/")
+        directory, slash, name = path.rpartition("/")
         number = self._numbers.get(ImagePath(directory))
-        if number is None:
+        if number is None or (slash and not directory):
             return None
         opened = self._open.get(number)
         if opened is None:

@@ -75,7 +75,7 @@ def _index_opened(
         with source.open_layer(image, layer) as stream:
             return index_layer(stream, layer, inspector, on_bytes=count, pipelined=workers > 1)
 
-    blobs = {_blob(layer): layer for layer in image.layers}
+    blobs = {_blob(layer): layer for layer in reversed(image.layers)}
     largest_first = sorted(blobs, key=lambda blob: -(blobs[blob].size or 0))
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="imagescan-layer") as pool:
         futures: dict[_Blob, Future[LayerIndex]] = {}

@@ -57,7 +57,11 @@ def header(
     prefix: bytes = b"",
     checksum: bytes | None = None,
 ) -> bytes:
-    """One header block; ``size`` as bytes and ``checksum`` are taken as they are."""
+    """One header block, behind an extended header where name or link are too long for it; ``size`` as bytes and ``checksum`` are taken as they are."""
+    before = b""
+    if len(name) > 100 or len(link) > 100:
+        before = pax(("path", name), ("linkpath", link))
+        name, link = name[:100], link[:100]
     size_field = size if isinstance(size, bytes) else octal(size, 12)
     block = bytearray(
         name.ljust(100, b"\0")
@@ -75,7 +79,7 @@ def header(
         + prefix.ljust(155, b"\0")
     ).ljust(512, b"\0")
     block[148:156] = checksum if checksum is not None else f"{sum(block):06o}\0 ".encode()
-    return bytes(block)
+    return before + bytes(block)
 
 
 def file(name: bytes, content: bytes = b"", **fields) -> bytes:
