@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from imagescan.findings import Blame, Certainty, Tier, TrailLine
-
-_NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Observation:
     certainty: Certainty = Certainty.CERTAIN
     items: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
-    values: Mapping[str, str] = field(default=_NO_VALUES)
+    values: Mapping[str, str] = field(default_factory=dict)
     runtime_message: str = ""
     trail: tuple[TrailLine, ...] = ()
     blame: tuple[Blame, ...] = ()

@@ -71,8 +71,13 @@ def execute_error(around: Surroundings, resolution: PathResolution) -> tuple[str
 
 
 def absent_path(resolution: PathResolution, requested: str) -> str:
-    """The path to blame: the missing target of a link, else the name asked for."""
-    return resolution.stopped_at or requested
+    """The path to blame: where a dangling link points, the missing directory, or the name asked for."""
+    stopped = resolution.stopped_at
+    if not resolution.hops or resolution.error is not PathError.ENOENT:
+        return stopped or requested
+    last = resolution.hops[-1]
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(last.link), last.target))
+    return target if f"{target}/".startswith(f"{stopped}/") else stopped
 
 
 def look_path(around: Surroundings, name: str) -> ChainStep:

@@ -13,6 +13,7 @@ from imagescan.scripts import SHELLS
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+@%,:-]+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=[A-Za-z0-9_./+@%,:-]*")
+_EXIT_ON_FAILURE = re.compile(r"\|\|[ \t]*exit([ \t]+[0-9]+)?[ \t]*$")  # changes nothing: it fails
 _COMPOUND = re.compile(r"[|&;<>()`\n]|\$\(")
 _SHELL_WORDS = frozenset(
     {
@@ -56,6 +57,7 @@ def is_login_shell(arguments: tuple[str, ...]) -> bool:
 
 def first_command(line: str) -> FirstCommand | None:
     """The program that a command line starts first, or None when that takes guessing."""
+    line = _EXIT_ON_FAILURE.sub("", line)
     words = line.split()
     while words and (words[0] == "exec" or _ASSIGNMENT.fullmatch(words[0])):
         if words[0].startswith("PATH="):

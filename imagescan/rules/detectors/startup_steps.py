@@ -23,23 +23,33 @@ _IF_STARTED = "if something starts it"
 def failing_steps(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """The failing step of the chain for ``purpose``, where its role and fault are among those wanted.
 
-    Parameters: ``purpose`` (start, healthcheck, script), ``roles``, ``faults``, and ``form``
-    (exec, shell or any: whether a shell reads the command line).
+    Parameters: ``purpose`` (start, healthcheck, script), ``roles``, ``faults``, and ``form``: shell
+    for the shell of a shell form, exec for everything else, or any.
     """
     purpose = text(parameters, "purpose")
-    chains = {"start": facts.startup, "healthcheck": facts.healthcheck}
     if purpose == "script":
-        for script in facts.scripts:
+        for script in _started_first(facts):
             if script.chain is not None:
                 yield from _script_failure(facts, script, script.chain, parameters)
-    elif (chain := chains[purpose]) is not None and _has_form(chain, text(parameters, "form")):
-        step = chain.failing
-        if step is not None and _wanted(step, parameters):
-            yield _observe(facts, step, chain.steps[0].opened, Tier.STARTUP)
+        return
+    chain = facts.startup if purpose == "start" else facts.healthcheck
+    step = chain.failing if chain else None
+    if chain is None or step is None or not _has_form(chain, step, text(parameters, "form")):
+        return
+    if _wanted(step, parameters):
+        yield _observe(facts, step, chain.steps[0].opened, Tier.STARTUP)
 
 
-def _has_form(chain: StartupChain, form: str) -> bool:
-    return form == "any" or chain.shell_form == (form == "shell")
+def _started_first(facts: ImageFacts) -> list[ScriptFacts]:
+    """Scripts with the one that starts the container first: its failure is what the user meets."""
+    started = facts.startup.paths[:1]
+    return sorted(facts.scripts, key=lambda script: script.path not in started)
+
+
+def _has_form(chain: StartupChain, step: ChainStep, form: str) -> bool:
+    """Whether the failing program is a shell that is to read a command line, or is not."""
+    is_shell = chain.shell_form and step.role is StepRole.PROGRAM
+    return form == "any" or is_shell == (form == "shell")
 
 
 def _wanted(step: ChainStep, parameters: Parameters) -> bool:

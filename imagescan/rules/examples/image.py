@@ -1,0 +1,90 @@
+"""An example's image on the way that every image goes: tar, layer index, merged tree, link maps.
+
+``ExampleImage`` enters, ``ImageFacts`` leave. Only the source is missing: the layers are written
+here, in memory, as uncompressed tars.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from io import BytesIO
+
+from imagescan.content import FileInspector
+from imagescan.elf.facts import ElfFacts, ElfKind
+from imagescan.facts import ImageFacts, gather_facts
+from imagescan.filesystem.merge import merge
+from imagescan.layers.index import index_layer
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.simulate import Simulation
+from imagescan.reference import Digest
+from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
+from imagescan.sources.values import HistoryEntry, ImageConfig, ImageManifest, LayerDescriptor
+from imagescan.startup.chain import environment
+from imagescan.startup.credentials import configured_user
+
+_MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
+
+def example_facts(image: ExampleImage) -> ImageFacts:
+    """The facts of an example's image, as a scan would gather them."""
+    blobs = [write_layer(layer) for layer in image.layers]
+    descriptors = tuple(
+        LayerDescriptor(index, digest := _digest(blob), len(blob), _MEDIA_TYPE, digest, layer.created_by)
+        for index, (layer, blob) in enumerate(zip(image.layers, blobs, strict=True))
+    )
+    config = ImageConfig(
+        platform=image.platform,
+        entrypoint=image.entrypoint,
+        cmd=image.cmd,
+        env=image.env,
+        user=image.user,
+        working_dir=image.working_dir,
+        healthcheck=image.healthcheck,
+        history=tuple(HistoryEntry(layer.created_by, empty_layer=False) for layer in image.layers),
+        diff_ids=tuple(_digest(blob) for blob in blobs),
+    )
+    manifest = ImageManifest("example", None, image.platform, config, descriptors)
+    inspector = FileInspector()
+    layers = [
+        index_layer(BytesIO(blob), descriptor, inspector)
+        for blob, descriptor in zip(blobs, descriptors, strict=True)
+    ]
+    filesystem = merge(layers)
+    user = configured_user(config.user, filesystem)
+    process = ProcessEnvironment(environment(config), config.working_dir or "/", user.credentials)
+    simulation = Simulation(filesystem, process)
+    link_maps = {
+        entry.path: simulation.link_map(entry.path)
+        for entry in filesystem.walk()
+        if isinstance(entry.content, ElfFacts) and entry.content.kind is not ElfKind.OTHER
+    }
+    return gather_facts(manifest, filesystem, link_maps)
+
+
+def _digest(blob: bytes) -> Digest:
+    return Digest("sha256", hashlib.sha256(blob).hexdigest())
+
+
+def write_layer(layer: ExampleLayer) -> bytes:
+    """One layer as an uncompressed tar, whiteouts after the files."""
+    stream = BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, file in layer.files.items():
+            archive.addfile(_member(path, file), BytesIO(file.content))
+        for path in layer.removed:
+            directory, _, name = path.lstrip("/").rpartition("/")
+            archive.addfile(tarfile.TarInfo(f"{directory}/.wh.{name}".lstrip("/")))
+    return stream.getvalue()
+
+
+def _member(path: str, file: ExampleFile) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path.lstrip("/"))
+    member.mode, member.uid, member.gid = file.mode, file.uid, file.gid
+    if file.link is not None:
+        member.type, member.linkname = tarfile.SYMTYPE, file.link
+    elif file.is_directory:
+        member.type = tarfile.DIRTYPE
+    else:
+        member.size = len(file.content)
+    return member
