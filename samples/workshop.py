@@ -165,7 +165,7 @@ def _mapped(pattern: str) -> Path | None:
 
 
 def _skeleton(libc: str) -> dict[str, Entry | bytes]:
-    release = f'ID=sample\nPRETTY_NAME="imagescan sample ({libc} of the building machine)"\n'
+    release = f'ID=sample\nPRETTY_NAME="imagescan sample on {libc}"\n'
     directories = ("etc", "tmp", "usr", "usr/bin", "usr/local", "usr/local/bin")
     return {
         **{path: Directory() for path in directories},

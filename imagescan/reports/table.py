@@ -72,7 +72,7 @@ def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
 
 def _outcome(report: ScanReport, verdict: Verdict) -> str:
     counts = report.counts
-    looked_at = f"{counts.elf_files:,} ELF files and {counts.scripts:,} scripts looked at"
+    looked_at = f"{_counted(counts.elf_files, 'ELF file')} and {_counted(counts.scripts, 'script')} looked at"
     found = [
         _counted(sum(f.severity is severity for f in report.findings), severity.value)
         for severity in Severity
@@ -92,10 +92,10 @@ def _group(
     severity: Severity, rule: str, findings: list[Finding], detail: Detail
 ) -> Iterator[RenderableType]:
     yield ""
-    heading = Text(severity.value, style=STYLES[severity.value], overflow="fold")
-    heading.append("  ").append_text(safe(findings[0].title, "default not bold"))
-    heading.append("  ").append_text(safe(rule, STYLES["label"]))
-    yield heading
+    title = safe(findings[0].title)
+    title.append("  ").append_text(safe(rule, STYLES["label"]))
+    label = Text(severity.value, style=STYLES[severity.value])
+    yield hanging([(label, title)], 0, len(severity.value) + 1)
     shown = findings if detail is Detail.VERBOSE else findings[:FINDINGS_SHOWN]
     for finding in shown:
         brief = severity is Severity.NOTE and detail is not Detail.VERBOSE
