@@ -24,6 +24,7 @@ from imagescan.layers.values import Body
 
 MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_INTERPRETER = 4096  # fs/binfmt_elf.c PATH_MAX
+_MAXIMUM_STUB_SIZE = 64 << 10  # bytes; gcompat's loader has 18 KiB
 
 _DF_SYMBOLIC, _DF_BIND_NOW, _DF_STATIC_TLS = 0x2, 0x8, 0x10
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
@@ -235,11 +236,17 @@ def _add_mips_got(
 def _read_loader_strings(
     body: Body, header: ElfHeader, section: DynamicSection | None, interpreter: str | None, soname: str | None
 ) -> LoaderStrings | None:
-    """Look for a loader's strings where a loader could be: in shared objects that need nothing,
-    and in files that carry a libc's or loader's soname."""
+    """Look for a loader's strings where a loader could be: in shared objects that need nothing, in
+    files that carry a libc's or loader's soname, and in small files (gcompat's stub)."""
     if header.type != ElfType.DYN or body.size > MAXIMUM_LOADER_SIZE:
         return None
+    is_pie = section is not None and bool(section.tags.get(tag.DT_FLAGS_1, 0) & _DF_1_PIE)
     lonely = section is None or not section.needed
-    if (lonely and interpreter is None) or (soname is not None and _LIBC_SONAME.fullmatch(soname)):
+    named = soname is not None and _LIBC_SONAME.fullmatch(soname) is not None
+    if named or (lonely and interpreter is None and not is_pie):
         return read_loader_strings(body.read(0, body.size))
+    if body.size <= _MAXIMUM_STUB_SIZE:
+        # Everything else that is linked statically repeats its libc's strings (ldconfig does).
+        strings = read_loader_strings(body.read(0, body.size))
+        return strings if strings is not None and strings.is_gcompat_stub else None
     return None
