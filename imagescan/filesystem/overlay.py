@@ -136,7 +136,7 @@ class Overlay:
                     return self._file(path, layer, entry)
                 floor = layer + 1
                 break
-            if entry is not None and (layer, source) not in self.settled.moved:
+            if entry is not None and self.settled.moved.get((layer, source), path) == path:
                 parts.append((layer, source))
                 if named is None or named[1].implicit:
                     named = layer, entry

@@ -41,7 +41,7 @@ def random_layer(rng: random.Random, number: int) -> list[tuple[str, str, str]]:
                 changes.append(("whiteout", path, ""))
         elif path not in kinds:
             kinds[path] = action
-            detail = rng.choice(TARGETS) if action == "symlink" else f"{number}:{path}"
+            detail = {"symlink": rng.choice(TARGETS), "file": f"{number}:{path}"}.get(action, "")
             changes.append((action, path, detail))
     return changes
 
