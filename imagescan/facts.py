@@ -7,7 +7,7 @@ The manifest, the merged file system, the link maps and what could not be read e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ from imagescan.sources.values import ImageManifest
 from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
+from imagescan.startup.lookup import Surroundings
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 
@@ -133,16 +134,17 @@ def gather_facts(
         link_maps: by canonical path, for every ELF file that a loader would take.
         incomplete: what could not be looked at.
     """
-    files = _files(filesystem)
+    missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
+    files, named = _survey(filesystem, missing)
     elves = {path: entry.content for path, entry in files.items() if isinstance(entry.content, ElfFacts)}
     loaders = _loaders(elves, link_maps)
     user = configured_user(manifest.config.user, filesystem)
     around = surroundings(manifest.config, filesystem, user)
     startup = startup_chain(manifest.config, around)
     healthcheck = healthcheck_chain(manifest.config, around)
-    chains = [startup, *([healthcheck] if healthcheck else [])]
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
+    chains = [startup, *([healthcheck] if healthcheck else [])]
     tiers = assign_tiers(files, chains, link_maps, dormant)
     objects = tuple(
         ObjectFacts(files[path], elf, tiers[path], link_maps.get(path)) for path, elf in elves.items()
@@ -156,23 +158,12 @@ def gather_facts(
         startup=startup,
         healthcheck=healthcheck,
         objects=objects,
-        scripts=tuple(
-            ScriptFacts(
-                entry,
-                entry.content,
-                tiers[path],
-                script_chain(path, around) if is_executable(entry) and tiers[path] != Tier.DORMANT else None,
-            )
-            for path, entry in files.items()
-            if isinstance(entry.content, Script)
-        ),
+        scripts=tuple(_scripts(files, tiers, around)),
         foreign=tuple(
-            ForeignFile(entry, entry.content)
-            for entry in files.values()
-            if isinstance(entry.content, ForeignBinary)
+            ForeignFile(one, one.content) for one in files.values() if isinstance(one.content, ForeignBinary)
         ),
         loaders=loaders,
-        places=_places(filesystem, elves, link_maps, dormant),
+        places=_places(filesystem, elves, named, missing, dormant),
         incomplete=incomplete,
         distribution=distribution,
         distribution_name=name,
@@ -180,14 +171,30 @@ def gather_facts(
     )
 
 
-def _files(filesystem: RootFilesystem) -> Mapping[ImagePath, FileEntry]:
-    """Every regular file that an inspector knew something about, ordered by path."""
-    entries = (
-        entry
-        for entry in filesystem.walk()
-        if entry.kind == EntryKind.FILE and isinstance(entry.content, ElfFacts | Script | ForeignBinary)
-    )
-    return {entry.path: entry for entry in sorted(entries, key=lambda entry: entry.path)}
+def _survey(
+    filesystem: RootFilesystem, names: set[str]
+) -> tuple[Mapping[ImagePath, FileEntry], tuple[FileEntry, ...]]:
+    """One walk: every file that an inspector knew something about, ordered by path; and every file
+    or symlink with one of these names."""
+    files: list[FileEntry] = []
+    named: list[FileEntry] = []
+    for entry in filesystem.walk():
+        if entry.kind == EntryKind.FILE and isinstance(entry.content, ElfFacts | Script | ForeignBinary):
+            files.append(entry)
+        if entry.kind in (EntryKind.FILE, EntryKind.SYMLINK) and entry.path.rpartition("/")[2] in names:
+            named.append(entry)
+    files.sort(key=lambda entry: entry.path)
+    return {entry.path: entry for entry in files}, tuple(named)
+
+
+def _scripts(
+    files: Mapping[ImagePath, FileEntry], tiers: Mapping[ImagePath, Tier], around: Surroundings
+) -> Iterator[ScriptFacts]:
+    for path, entry in files.items():
+        if isinstance(entry.content, Script):
+            started = is_executable(entry) and tiers[path] is not Tier.DORMANT
+            chain = script_chain(path, around) if started else None
+            yield ScriptFacts(entry, entry.content, tiers[path], chain)
 
 
 def _sleeping_scripts(
@@ -223,23 +230,19 @@ def _loaders(
 def _places(
     filesystem: RootFilesystem,
     elves: Mapping[ImagePath, ElfFacts],
-    link_maps: Mapping[ImagePath, LinkMap],
+    named: Iterable[FileEntry],
+    missing: set[str],
     dormant: frozenset[ImagePath],
 ) -> Mapping[str, tuple[ImagePath, ...]]:
     """Where the image has files for names that nothing on a search path answers."""
-    wanted = {missing.needed.rpartition("/")[2] for found in link_maps.values() for missing in found.missing}
-    if not wanted:
-        return MappingProxyType({})
     places: dict[str, set[ImagePath]] = defaultdict(set)
     for path, elf in elves.items():
-        if elf.soname in wanted and path not in dormant:
+        if elf.soname in missing and path not in dormant:
             places[elf.soname or ""].add(path)
-    for entry in filesystem.walk():
-        name = entry.path.rpartition("/")[2]
-        if name in wanted and entry.kind in (EntryKind.FILE, EntryKind.SYMLINK):
-            target = filesystem.resolve(entry.path).entry
-            if target is not None and target.path in elves and target.path not in dormant:
-                places[name].add(entry.path)
+    for entry in named:
+        target = filesystem.resolve(entry.path).entry
+        if target is not None and target.path in elves and target.path not in dormant:
+            places[entry.path.rpartition("/")[2]].add(entry.path)
     return MappingProxyType({name: tuple(sorted(found))[:MAXIMUM_PLACES] for name, found in places.items()})
 
 
