@@ -87,6 +87,7 @@ class IndexBuilder:
             CorruptLayer: no unpacker could make this entry.
             LimitExceeded: too many entries or too long names.
         """
+        kind = member.kind
         path = normalise(member.name)
         parent, _, name = path.rpartition(b"/")
         directory = self._directories.get(parent)
@@ -98,7 +99,7 @@ class IndexBuilder:
         if name.startswith(WHITEOUT_PREFIX):
             self._whiteout(directory, name)
             return None
-        if member.kind is EntryKind.DIRECTORY:
+        if kind is EntryKind.DIRECTORY:
             self._add_directory(path, directory, name, member)
             return None
         if not name:
@@ -106,14 +107,15 @@ class IndexBuilder:
         if path in self._directories:
             self._forget(path)
         self._name_bytes += len(name)
-        if member.kind is EntryKind.FILE and not member.is_hard_link:
-            row = self._row(EntryKind.FILE, member.attributes, member.size)
+        if kind is not EntryKind.FILE or member.is_hard_link:
+            row = self._hard_link(path, member) if member.is_hard_link else self._special(member)
             directory.add(name, row)
-            if member.capability is not None:
-                self._capabilities[row] = member.capability
-            return path, row
-        directory.add(name, self._hard_link(path, member) if member.is_hard_link else self._special(member))
-        return None
+            return None
+        row = self._row(EntryKind.FILE, member.attributes, member.size)
+        directory.add(name, row)
+        if member.capability is not None:
+            self._capabilities[row] = member.capability
+        return path, row
 
     def keep_content(self, row: int, content: object) -> None:
         """Remember what the inspector made of a regular file."""
@@ -126,15 +128,9 @@ class IndexBuilder:
                 f"more than {MAXIMUM_ENTRIES} entries or {MAXIMUM_NAME_BYTES} bytes of names in one layer"
             )
         self._kinds.append(kind)
-        self._attributes.append(self._attribute(attributes))
+        self._attributes.append(self._table.setdefault(attributes, len(self._table)))
         self._sizes.append(size)
         return row
-
-    def _attribute(self, attributes: Attributes) -> int:
-        number = self._table.get(attributes)
-        if number is None:
-            number = self._table[attributes] = len(self._table)
-        return number
 
     def _special(self, member: Member) -> int:
         """A row for a symlink, device or FIFO."""
@@ -183,7 +179,7 @@ class IndexBuilder:
         if directory is None:
             directory = self._new_directory(path, parent, name, EntryKind.DIRECTORY, member.attributes)
         self._kinds[directory.row] = EntryKind.DIRECTORY
-        self._attributes[directory.row] = self._attribute(member.attributes)
+        self._attributes[directory.row] = self._table.setdefault(member.attributes, len(self._table))
 
     def _new_directory(
         self, path: bytes, parent: _Directory, name: bytes, kind: int, attributes: Attributes

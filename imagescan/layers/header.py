@@ -8,7 +8,6 @@ unpack with it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from zlib import adler32
 
 from imagescan.errors import CorruptLayer
@@ -21,31 +20,21 @@ ZERO_BLOCK = bytes(BLOCK_BYTES)
 _HEADER = struct.Struct("100s 24s 12s 12x 8s B 100s 6s 82x 155s 8x 4s")
 _POSIX_MAGIC = b"ustar\0"
 _STAR_TRAILER = b"tar\0"  # star keeps times behind a prefix of 131 bytes
+_FIELD_OF_SPACES = 8 * 0x20
 _MAXIMUM_CACHED = 4096  # distinct fields remembered; layers repeat few modes and owners
 
 Attributes = tuple[int, int, int]  # mode (permission bits), uid, gid
 
-
-@dataclass(slots=True)
-class Header:
-    """The fields of one header block, texts still as bytes and cut at their first NUL.
-
-    ``type`` is the type flag's code. ``size`` is as written, so for a link it may be anything.
-    """
-
-    name: bytes
-    attributes: Attributes
-    size: int
-    type: int
-    link: bytes
+# Name, attributes, size as written (for a link it may be anything), code of the type flag, link;
+# texts are bytes, cut at their first NUL. A plain tuple, because a tar has one for every entry.
+Header = tuple[bytes, Attributes, int, int, bytes]
 
 
 class HeaderDecoder:
-    """Decodes header blocks, remembering the fields that layers repeat."""
+    """Decodes header blocks, remembering the modes and owners that layers repeat."""
 
     def __init__(self) -> None:
         self._attributes: dict[bytes, Attributes] = {}
-        self._sums: dict[bytes, int] = {}
 
     def decode(self, block: bytes) -> Header:
         """Read one block of ``BLOCK_BYTES``.
@@ -56,9 +45,9 @@ class HeaderDecoder:
         name, owner, size_field, sum_field, type_flag, link, magic, prefix, trailer = _HEADER.unpack(block)
         # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 256 bytes.
         total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-        if total != self._sums.get(sum_field):
-            self._check_sum(block, sum_field, total)
-        attributes = self._attributes.get(owner) or self._decode_owner(owner)
+        digits = sum_field[:6]
+        if not digits.isdigit() or total - sum(sum_field) + _FIELD_OF_SPACES != int(digits, 8):
+            _check_sum(block, sum_field, total)
         digits = size_field[:11]
         plain = digits.isdigit() and size_field[11] in b"\0 "
         size = octal(digits) if plain else number(size_field)
@@ -66,28 +55,27 @@ class HeaderDecoder:
             name = name[: name.index(0)]
         if prefix[0] and magic == _POSIX_MAGIC:
             name = until_nul(prefix[:131] if trailer == _STAR_TRAILER else prefix) + b"/" + name
-        return Header(name, attributes, size, type_flag, until_nul(link) if link[0] else b"")
-
-    def _check_sum(self, block: bytes, field: bytes, total: int) -> None:
-        """Compare slowly, and remember which total of the whole block this field asks for.
-
-        The checksum counts its own field as spaces. Old writers summed signed characters.
-        """
-        stored = number(field)
-        own = sum(field)
-        if total - own + 8 * 0x20 == stored:
-            if len(self._sums) < _MAXIMUM_CACHED:
-                self._sums[field] = total
-            return
-        signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 8 * 0x20
-        if signed != stored:
-            raise CorruptLayer("a tar header with a wrong checksum")
+        attributes = self._attributes.get(owner) or self._decode_owner(owner)
+        return name, attributes, size, type_flag, until_nul(link) if link[0] else b""
 
     def _decode_owner(self, field: bytes) -> Attributes:
         attributes = number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
         if len(self._attributes) < _MAXIMUM_CACHED:
             self._attributes[field] = attributes
         return attributes
+
+
+def _check_sum(block: bytes, field: bytes, total: int) -> None:
+    """Compare a checksum that is not six octal digits, or was made of signed characters.
+
+    The checksum counts its own field as spaces. Old writers summed signed characters.
+    """
+    stored = number(field)
+    if total - sum(field) + _FIELD_OF_SPACES == stored:
+        return
+    signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
+    if signed + _FIELD_OF_SPACES != stored:
+        raise CorruptLayer("a tar header with a wrong checksum")
 
 
 def until_nul(field: bytes) -> bytes:

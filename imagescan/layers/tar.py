@@ -40,6 +40,7 @@ HEAD_BYTES = 512  # how much of a file ``TarReader.head`` shows
 _HARD_LINK = ord("1")
 _OLD_FILE = 0
 _OLD_SPARSE = ord("S")
+_PLAIN_FILES = frozenset(b"07")
 _EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK = b"xgLK"
 _MAXIMUM_HEADERS_IN_A_ROW = 16  # headers about headers before one entry; honest tars need 4
 
@@ -119,22 +120,30 @@ class TarReader:
                 self._check_end()
                 return
             header = decode(block)
-            kind = _KINDS.get(header.type)
-            if kind is None or header.type == _OLD_SPARSE:
-                yield self._extended_member(header, block)
+            name, attributes, size, type_flag, _ = header
+            if type_flag in _PLAIN_FILES:
+                self._stored = size
+                self._padding = -size % BLOCK_BYTES
+                self._segments = None
+                yield Member(name, EntryKind.FILE, attributes, size, b"", False)
+            elif type_flag in _KINDS and type_flag != _OLD_SPARSE:
+                yield self._member(header)
             else:
-                yield self._member(header, kind)
+                yield self._extended_member(header, block)
 
-    def _member(self, header: Header, kind: EntryKind) -> Member:
+    def _member(self, header: Header) -> Member:
         """The member of a header that stands for itself."""
-        is_hard_link = header.type == _HARD_LINK
-        if header.type == _OLD_FILE and header.name.endswith(b"/"):
+        name, attributes, size, type_flag, link = header
+        kind = _KINDS[type_flag]
+        is_hard_link = type_flag == _HARD_LINK
+        if type_flag == _OLD_FILE and name.endswith(b"/"):
             kind = EntryKind.DIRECTORY  # how tars looked before there was a type for directories
-        size = header.size if kind is EntryKind.FILE and not is_hard_link else 0
-        self._stored = self._size = size
+        if kind is not EntryKind.FILE or is_hard_link:
+            size = 0
+        self._stored = size
         self._padding = -size % BLOCK_BYTES
         self._segments = None
-        return Member(header.name, kind, header.attributes, size, header.link, is_hard_link)
+        return Member(name, kind, attributes, size, link, is_hard_link)
 
     def head(self) -> bytes:
         """The first ``HEAD_BYTES`` bytes of a regular file without holes, or all if it has fewer."""
@@ -166,27 +175,28 @@ class TarReader:
         """The member behind headers that speak about the next one (x, g, L, K), or an S member."""
         extensions = _Extensions()
         for _ in range(_MAXIMUM_HEADERS_IN_A_ROW):
-            if header.type in _KINDS:
+            size, type_flag = header[2:4]
+            if type_flag in _KINDS:
                 return self._apply(extensions, header, block)
-            if header.type not in (_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK):
-                raise CorruptLayer(f"a tar entry of unknown type {bytes((header.type,))!r}")
-            self._read_extension(extensions, header)
+            if type_flag not in (_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK):
+                raise CorruptLayer(f"a tar entry of unknown type {bytes((type_flag,))!r}")
+            self._read_extension(extensions, size, type_flag)
             block = self._take(BLOCK_BYTES, "a tar header")
             if block == ZERO_BLOCK:
                 raise CorruptLayer("the tar ends after an extended header")
             header = self._decoder.decode(block)
         raise CorruptLayer(f"more than {_MAXIMUM_HEADERS_IN_A_ROW} extended headers before one entry")
 
-    def _read_extension(self, extensions: _Extensions, header: Header) -> None:
-        if header.size > MAXIMUM_EXTENDED_HEADER_BYTES:
-            raise LimitExceeded(f"an extended tar header of {header.size} bytes")
-        data = self._take(header.size, "an extended header")
-        self._skip(-header.size % BLOCK_BYTES)
-        if header.type == _EXTENDED:
+    def _read_extension(self, extensions: _Extensions, size: int, type_flag: int) -> None:
+        if size > MAXIMUM_EXTENDED_HEADER_BYTES:
+            raise LimitExceeded(f"an extended tar header of {size} bytes")
+        data = self._take(size, "an extended header")
+        self._skip(-size % BLOCK_BYTES)
+        if type_flag == _EXTENDED:
             extensions.header = parse_extended_header(data)
-        elif header.type == _GLOBAL:
+        elif type_flag == _GLOBAL:
             check_records(data)
-        elif header.type == _LONG_NAME:
+        elif type_flag == _LONG_NAME:
             extensions.long_name = until_nul(data)
         else:
             extensions.long_link = until_nul(data)
@@ -194,20 +204,20 @@ class TarReader:
     def _apply(self, extensions: _Extensions, header: Header, block: bytes) -> Member:
         """Put together what an entry's own header and those before it say (archive/tar Next)."""
         pax = extensions.header or ExtendedHeader()
-        mode, uid, gid = header.attributes
-        header.name = extensions.long_name or pax.path or header.name
-        header.link = extensions.long_link or pax.link or header.link
-        header.attributes = (
-            mode,
-            uid if pax.uid is None else pax.uid,
-            gid if pax.gid is None else pax.gid,
+        name, (mode, uid, gid), size, type_flag, link = header
+        member = self._member(
+            (
+                extensions.long_name or pax.path or name,
+                (mode, uid if pax.uid is None else pax.uid, gid if pax.gid is None else pax.gid),
+                size if pax.size is None else pax.size,
+                type_flag,
+                extensions.long_link or pax.link or link,
+            )
         )
-        header.size = header.size if pax.size is None else pax.size
-        member = self._member(header, _KINDS[header.type])
         is_file = member.kind is EntryKind.FILE and not member.is_hard_link
         segments: SparseMap
         real_size: int | None
-        if header.type == _OLD_SPARSE:
+        if type_flag == _OLD_SPARSE:
             segments, real_size = self._old_sparse_map(block)
         elif is_file and pax.sparse_in_body:
             segments, real_size = self._sparse_map_in_body(), pax.real_size
