@@ -57,15 +57,16 @@ def test_rules(context: Context) -> ExitCode:
         RuleError: a rule document is wrong.
     """
     from imagescan.rules.catalogue import load_rules
-    from imagescan.rules.examples.proof import prove
+    from imagescan.rules.examples.selftest import test_rules as prove
 
     rules = load_rules(context.settings.rules)
-    failures = [failure for rule in rules for failure in prove(rule)]
-    for failure in failures:
-        context.say(f"{visible(str(failure))}\n")
-    examples = sum(len(rule.examples) for rule in rules)
-    context.say(f"{len(rules)} rules, {examples} examples, {len(failures)} failed\n")
-    return ExitCode.FAILED if failures else ExitCode.PASSED
+    outcomes = tuple(prove(rules))
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    for outcome in failed:
+        place = f"{outcome.source}: {outcome.rule}: {outcome.example}"
+        context.say(f"{visible(place)}: {visible(outcome.problem)}\n")
+    context.say(f"{len(rules)} rules, {len(outcomes)} examples, {len(failed)} failed\n")
+    return ExitCode.FAILED if failed else ExitCode.PASSED
 
 
 def _worst(rule: RuleDocument) -> str:

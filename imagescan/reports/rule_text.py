@@ -5,6 +5,7 @@ A ``RuleDocument`` enters, text leaves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -15,6 +16,7 @@ from imagescan.reports.layout import STYLES, Terminal, hanging, indented, render
 from imagescan.rules.document import DEFAULT_FIX, RuleDocument
 
 _LABEL_WIDTH = 10
+_PLACE = re.compile(r"\{(\w+)\}")
 
 
 def explanation(rule: RuleDocument, terminal: Terminal) -> str:
@@ -49,4 +51,5 @@ def _rows(rule: RuleDocument) -> Iterator[tuple[Text, Text]]:
 
 
 def _row(label: str, text: str) -> tuple[Text, Text]:
-    return safe(label, STYLES["label"]), safe(" ".join(text.split()))
+    # What a template leaves open reads as a word to be filled in.
+    return safe(label, STYLES["label"]), safe(_PLACE.sub(r"<\1>", " ".join(text.split())))
