@@ -6,16 +6,14 @@ a layer can do, config.md for ``created_by``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from imagescan.facts import ImageFacts
-from imagescan.filesystem.values import LayerAction, PathEvent
+from imagescan.filesystem.values import PathEvent
 from imagescan.findings import Blame
-from imagescan.layers.values import ImagePath
+from imagescan.layers.values import EntryKind, ImagePath
 
-MAXIMUM_CANDIDATES = 64  # paths whose history is asked for one cause
-
-_GONE = (LayerAction.REMOVED, LayerAction.HID)
+MAXIMUM_CANDIDATES = 400  # paths whose history is asked for one cause
 
 
 def blame_absent(facts: ImageFacts, candidates: Iterable[str]) -> tuple[Blame, ...]:
@@ -32,7 +30,25 @@ def blame_absent(facts: ImageFacts, candidates: Iterable[str]) -> tuple[Blame, .
             removal = events[-1]
             before = [event for event in events[:-1] if event.entry is not None]
             return tuple(_blame(facts, path, event) for event in (*before[-1:], removal))
+    return _blame_lost_link(facts, asked)
+
+
+def _blame_lost_link(facts: ImageFacts, paths: Iterable[str]) -> tuple[Blame, ...]:
+    """The layer that put a directory where a symlink above one of these paths led elsewhere."""
+    parents = dict.fromkeys(parent for path in paths for parent in _parents(path))
+    for parent in parents:
+        was_link = False
+        for event in facts.filesystem.events(parent):
+            kind = event.entry.kind if event.entry else None
+            if was_link and kind is EntryKind.DIRECTORY:
+                return (_blame(facts, parent, event),)
+            was_link = kind is EntryKind.SYMLINK
     return ()
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def blame_present(facts: ImageFacts, path: str) -> tuple[Blame, ...]:

@@ -50,23 +50,35 @@ class Condition:
         """Whether the expression is true for an observation.
 
         Raises:
-            RuleError: the expression fails, for example on a key that ``values`` has not.
+            RuleError: the expression fails, for example on a key that ``values`` has not, or does
+                not end.
         """
-        result = self._compiled.eval(
-            data={
-                "object": observation.object,
-                "tier": observation.tier.value,
-                "certainty": observation.certainty.value,
-                "condition": observation.condition,
-                "items": list(observation.items),
-                "related": list(observation.related),
-                "values": dict(observation.values),
-            }
-        )
+        try:
+            result = self._compiled.eval(data=_data(observation))
+        except Exception as error:  # the library raises bare RuntimeError for a spent budget
+            reason = " ".join(str(error).split())[:300]
+            raise RuleError(f"the condition fails: {reason}", where=self._where) from None
         # A failure is a value too, and a truthy one: its type tells it apart.
         if result.type() != self._cel.Type.BOOL:
             raise RuleError(f"the condition fails: {result.value()}", where=self._where)
         return bool(result.value())
+
+
+def _data(observation: Observation) -> dict[str, object]:
+    """The observation as CEL values; bytes of a path that are no UTF-8 become question marks."""
+
+    def text(value: str) -> str:
+        return value.encode("utf-8", "replace").decode("utf-8")
+
+    return {
+        "object": text(observation.object),
+        "tier": observation.tier.value,
+        "certainty": observation.certainty.value,
+        "condition": text(observation.condition),
+        "items": [text(item) for item in observation.items],
+        "related": [text(path) for path in observation.related],
+        "values": {name: text(value) for name, value in observation.values.items()},
+    }
 
 
 def _import(where: str) -> Any:  # noqa: ANN401 - the library is only there with the extra
