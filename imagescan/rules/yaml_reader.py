@@ -7,7 +7,7 @@ object nor grow by repetition.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import yaml
 
 MAXIMUM_DOCUMENT = 256 * 1024  # bytes of one rule document
+MAXIMUM_DEPTH = 40  # lists and mappings inside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,33 @@ def read_yaml(text: str, name: str) -> Node:
 
     if len(text) > MAXIMUM_DOCUMENT:
         raise RuleError(f"larger than {MAXIMUM_DOCUMENT} bytes", where=name)
+    # libyaml is ten times as fast, but its composer recurses in C: depth is checked on events first.
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise RuleError("YAML aliases are not allowed", where=_place(name, event.start_mark))
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        _check_events(yaml.parse(text, Loader=loader), name)
+        node = yaml.compose(text, Loader=loader)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "nested too deeply"
+        problem = getattr(error, "problem", None) or "unreadable text"
         raise RuleError(f"not valid YAML: {problem}", where=_place(name, mark)) from None
     if node is None:
         raise RuleError("the document is empty", where=name)
     return _convert(node, name)
+
+
+def _check_events(events: Iterable[Any], name: str) -> None:
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise RuleError("YAML aliases are not allowed", where=_place(name, event.start_mark))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAXIMUM_DEPTH:
+            raise RuleError("nested too deeply", where=_place(name, event.start_mark))
 
 
 def _place(name: str, mark: Any) -> str:  # noqa: ANN401 - PyYAML has two unrelated Mark classes
