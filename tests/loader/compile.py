@@ -26,7 +26,8 @@ GLIBC_INTERPRETER = "/lib64/ld-linux-x86-64.so.2"
 MUSL_INTERPRETER = "/lib/ld-musl-x86_64.so.1"
 
 PROGRAM = r"""
-__asm__(".globl _start\n_start:\n xor %%ebp, %%ebp\n mov %%rsp, %%rdi\n and $-16, %%rsp\n call begin\n ud2\n");
+__asm__(".globl _start\n_start:\n xor %%ebp, %%ebp\n mov %%rsp, %%rdi\n"
+        "and $-16, %%rsp\n call begin\n ud2\n");
 static long call_kernel(long number, long first, long second, long third)
 {
     long result;

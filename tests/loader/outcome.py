@@ -54,7 +54,7 @@ def of_run(ended: Ended, interpreter: str) -> Outcome:
         return Outcome(ended.exec_error)
     if ended.code == 0 and ended.out.startswith("started\n"):
         names = re.findall(r"^object (.*)$", ended.out, re.M)
-        return Outcome("", tuple(name for name in names if name not in (interpreter, VDSO, "")))
+        return Outcome("", tuple(name for name in names if name not in (interpreter, *VDSO, "")))
     if ended.code < 0:
         return Outcome(signal.Signals(-ended.code).name)
     return Outcome(_glibc_reason(ended.err) or _musl_reason(ended.err) or f"code {ended.code}: {ended.err}")

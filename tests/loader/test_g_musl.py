@@ -21,8 +21,20 @@ def needing(scene: Scene, name: str, **options: object) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["libc.so.6", "libc.musl-x86_64.so.1", "libc.so", "libpthread.so.0", "libm.so.6", "libdl.so.2"]
-    + ["librt.so.1", "libutil.so.1", "libxnet.so.1", "libdl.dll", "libc.", "ld-musl-x86_64.so.1"],
+    [
+        "libc.so.6",
+        "libc.musl-x86_64.so.1",
+        "libc.so",
+        "libpthread.so.0",
+        "libm.so.6",
+        "libdl.so.2",
+        "librt.so.1",
+        "libutil.so.1",
+        "libxnet.so.1",
+        "libdl.dll",
+        "libc.",
+        "ld-musl-x86_64.so.1",
+    ],
 )
 def test_t103_reserved_names_are_musl_itself(scene: Scene, name: str) -> None:
     needing(scene, name)
@@ -33,8 +45,19 @@ def test_t103_reserved_names_are_musl_itself(scene: Scene, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["libresolv.so.2", "libcrypt.so.1", "libnsl.so.1", "ld-linux-x86-64.so.2", "libgcc_s.so.1", "libm-2.so"]
-    + ["libc", "libstdc++.so.6", "libanl.so.1", "libthread_db.so.1", "libintl.so.8"],
+    [
+        "libresolv.so.2",
+        "libcrypt.so.1",
+        "libnsl.so.1",
+        "ld-linux-x86-64.so.2",
+        "libgcc_s.so.1",
+        "libm-2.so",
+        "libc",
+        "libstdc++.so.6",
+        "libanl.so.1",
+        "libthread_db.so.1",
+        "libintl.so.8",
+    ],
 )
 def test_t104_other_names_of_glibc_are_files(scene: Scene, name: str) -> None:
     needing(scene, name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.oracle.compare import compare_root
 from tests.oracle.roots import ROOTS, root
+from tests.oracle.truth import AMD64
 
 QUICK = ("bullseye", "bookworm", "trixie", "bookworm-musl")
 COLUMNS = ("files", "objects", "edges", "edges unanswered", "searches", "undefined symbols")
@@ -23,7 +24,8 @@ def main(names: list[str]) -> int:
     total = 0
     for name in names or QUICK:
         started = time.monotonic()
-        outcome = compare_root(root(name) if name in ROOTS else Path(name))
+        directory = root(name) if name in ROOTS else Path(name)
+        outcome = compare_root(directory, ROOTS[name].platform if name in ROOTS else AMD64)
         cells = [str(outcome.counts[column]) for column in COLUMNS]
         seconds = f"{time.monotonic() - started:.1f}"
         print(" | ".join((name, *cells, str(len(outcome.disagreements)), seconds)), flush=True)

@@ -15,7 +15,7 @@ from imagescan.layers.values import LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.sources.directory import DirectorySource
 from tests.oracle.chroot import execute
-from tests.oracle.truth import GLIBC
+from tests.oracle.truth import AMD64
 
 
 def filesystem(*roots: Path) -> RootFilesystem:
@@ -49,5 +49,5 @@ def environment(
 @cache
 def host_cpu(root: Path) -> tuple[str, ...]:
     """The glibc-hwcaps names that this machine enables, best first, as a root's loader says."""
-    listing = execute(root, GLIBC, ["--help"]).out
+    listing = execute(root, AMD64.glibc, ["--help"]).out
     return tuple(re.findall(r"^  (\S+) \(supported, searched\)$", listing, re.M))

@@ -5,12 +5,25 @@ In: a name of ``ROOTS``. Out: a directory that nobody writes to. Made once, atom
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.oracle.cache import cache_directory, locked, publish
+from tests.oracle.truth import (
+    AMD64,
+    ARM64,
+    ARMHF,
+    EMULATOR,
+    MIPS64EL,
+    PPC64EL,
+    RISCV64,
+    S390X,
+    Platform,
+    inside,
+)
 from tests.requirements import require_root, require_tool
 
 RECIPE = 1  # raise it when what is in a root changes
@@ -18,25 +31,49 @@ RECIPE = 1  # raise it when what is in a root changes
 MUSL_WHEELS = ("numpy==2.5.5", "pillow==13.0.0", "lxml==6.1.3", "cryptography==50.0.2")
 
 
+FOREIGN = (
+    "base-files",
+    "coreutils",
+    "libpam-modules",
+    "perl",
+    "util-linux",
+    "openssl",
+    "libnss-systemd",
+    "krb5-user",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A Debian suite's minbase with packages; ``musl_samples`` adds objects linked with musl."""
+    """A Debian suite's minbase with packages; ``musl_samples`` adds objects linked with musl.
+
+    A root for another machine is only unpacked, never configured: it has no loader cache.
+    """
 
     suite: str
     packages: tuple[str, ...] = ()
     musl_samples: bool = False
+    architecture: str = ""
+    platform: Platform = AMD64
 
+
+LARGE = (
+    *("python3-scipy", "python3-lxml", "nginx-extras", "postgresql", "git", "ffmpeg", "php-fpm", "apache2"),
+    *("openjdk-17-jre-headless", "nodejs", "r-base-core", "ruby", "qemu-system-x86"),
+)
 
 ROOTS = {
     "bullseye": Recipe("bullseye", ("musl",)),
     "bookworm": Recipe("bookworm", ("musl",)),
     "trixie": Recipe("trixie", ("musl",)),
     "bookworm-musl": Recipe("bookworm", ("musl",), musl_samples=True),
-    "bookworm-large": Recipe(
-        "bookworm",
-        ("python3-scipy", "python3-lxml", "nginx-extras", "postgresql", "git", "ffmpeg", "php-fpm")
-        + ("apache2", "openjdk-17-jre-headless", "nodejs", "r-base-core", "ruby", "qemu-system-x86"),
-    ),
+    "bookworm-large": Recipe("bookworm", LARGE),
+    "trixie-arm64": Recipe("trixie", FOREIGN, architecture="arm64", platform=ARM64),
+    "trixie-riscv64": Recipe("trixie", FOREIGN, architecture="riscv64", platform=RISCV64),
+    "bookworm-armhf": Recipe("bookworm", FOREIGN, architecture="armhf", platform=ARMHF),
+    "bookworm-s390x": Recipe("bookworm", FOREIGN, architecture="s390x", platform=S390X),
+    "bookworm-ppc64el": Recipe("bookworm", FOREIGN, architecture="ppc64el", platform=PPC64EL),
+    "bookworm-mips64el": Recipe("bookworm", FOREIGN, architecture="mips64el", platform=MIPS64EL),
 }
 
 
@@ -55,9 +92,15 @@ def root(name: str) -> Path:
 
 
 def _make(recipe: Recipe, directory: Path) -> None:
+    kind = ["--variant=minbase"]
+    if recipe.architecture:
+        require_tool(recipe.platform.emulator, "qemu-user-static")
+        kind = ["--variant=extract", f"--architectures={recipe.architecture}"]
     include = [f"--include={','.join(recipe.packages)}"] if recipe.packages else []
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", *include, recipe.suite, str(directory)]
-    subprocess.run(command, check=True)
+    subprocess.run(["mmdebstrap", "--quiet", *kind, *include, recipe.suite, directory], check=True)
+    if recipe.architecture:
+        shutil.copy(require_tool(recipe.platform.emulator), inside(directory, EMULATOR))
+        (directory / "proc").mkdir(exist_ok=True)
     if recipe.musl_samples:
         _compile_musl_samples(directory / "opt" / "samples")
         _unpack_musl_wheels(directory / "opt" / "wheels")
@@ -100,8 +143,10 @@ def _unpack_musl_wheels(directory: Path) -> None:
     download.mkdir(parents=True)
     platforms = [f"--platform=musllinux_1_{minor}_x86_64" for minor in (1, 2)]
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        + [*platforms, "--python-version=3.12", f"--dest={download}", *MUSL_WHEELS],
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+            *(*platforms, "--python-version=3.12", f"--dest={download}", *MUSL_WHEELS),
+        ],
         check=True,
     )
     for wheel in download.glob("*.whl"):

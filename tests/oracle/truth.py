@@ -22,9 +22,9 @@ from elftools.elf.elffile import ELFFile
 
 from tests.oracle.chroot import Ended, execute
 
-GLIBC = "/lib64/ld-linux-x86-64.so.2"
-MUSL = "/lib/ld-musl-x86_64.so.1"
-VDSO = "linux-vdso.so.1"
+VDSO = ("linux-vdso.so.1", "linux-vdso64.so.1")
+EMULATOR = "/qemu"  # inside a root of another machine
+
 
 SEARCHES = {
     "RPATH from file": "rpath",
@@ -33,6 +33,26 @@ SEARCHES = {
     "system search path": "default",
 }
 EARLIER = "a run path or LD_LIBRARY_PATH"  # a default directory, searched before the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A machine: pyelftools' name of it, its glibc loader, and the static QEMU that plays it ("": none
+    needed, this machine is one)."""
+
+    machine: str
+    glibc: str
+    emulator: str = ""
+    musl: str = ""
+
+
+AMD64 = Platform("EM_X86_64", "/lib64/ld-linux-x86-64.so.2", musl="/lib/ld-musl-x86_64.so.1")
+ARM64 = Platform("EM_AARCH64", "/lib/ld-linux-aarch64.so.1", "qemu-aarch64-static")
+S390X = Platform("EM_S390", "/lib/ld64.so.1", "qemu-s390x-static")
+ARMHF = Platform("EM_ARM", "/lib/ld-linux-armhf.so.3", "qemu-arm-static")
+PPC64EL = Platform("EM_PPC64", "/lib64/ld64.so.2", "qemu-ppc64le-static")
+RISCV64 = Platform("EM_RISCV", "/lib/ld-linux-riscv64-lp64d.so.1", "qemu-riscv64-static")
+MIPS64EL = Platform("EM_MIPS", "/lib64/ld.so.1", "qemu-mips64el-static")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +179,13 @@ def describe(path: Path) -> Described | None:
         return None
 
 
-def is_asked(described: Described | None) -> bool:
-    """Whether a loader of this machine can be asked about such a file at all."""
+def is_asked(described: Described | None, platform: Platform = AMD64) -> bool:
+    """Whether a loader of that machine can be asked about such a file at all."""
     return (
         described is not None
         and described.dynamic
         and described.kind in ("ET_DYN", "ET_EXEC")
-        and described.machine == "EM_X86_64"
+        and described.machine == platform.machine
         and bool(described.interpreter or described.needed or not described.is_pie)  # not static
     )
 
@@ -178,25 +198,25 @@ def serving_loader(file: str, described: Described) -> str:
     return "musl" if musl or file.endswith("-linux-musl/libc.so") else "glibc"
 
 
-def ask(root: Path, file: str, described: Described, variables: Mapping[str, str] | None = None) -> Truth:
+def ask(root: Path, file: str, described: Described, platform: Platform = AMD64) -> Truth:
     """Everything that the real loader says about one file."""
     if serving_loader(file, described) == "musl":
-        return ask_musl(root, file, variables)
-    return ask_glibc(root, file, described, variables)
+        return ask_musl(root, file, platform)
+    return ask_glibc(root, file, described, platform)
 
 
-def ask_glibc(root: Path, file: str, described: Described, variables: Mapping[str, str] | None) -> Truth:
+def ask_glibc(root: Path, file: str, described: Described, platform: Platform) -> Truth:
     """Trace a program by executing it, anything else through the root's own loader."""
-    everything = dict(variables or {}) | {"LD_TRACE_LOADED_OBJECTS": "1", "LD_WARN": "yes"}
+    everything = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_WARN": "yes"}
     eager = everything | {"LD_BIND_NOW": "1", "LD_VERBOSE": "1", "LD_DEBUG": "libs,files"}
-
     mode = inside(root, file).stat().st_mode
     direct = described.interpreter and mode & 0o111 and not mode & 0o6000  # secure mode lists nothing
+    command = [file] if direct else [platform.glibc, file]
+    if platform.emulator:
+        command.insert(0, EMULATOR)
 
     def trace(environment: Mapping[str, str]) -> Ended:
-        if direct:
-            return execute(root, file, environment=environment)
-        return execute(root, GLIBC, [file], environment=environment)
+        return execute(root, command[0], command[1:], environment=environment)
 
     full, lazy = trace(eager), trace(everything)
     listed = _listed(full.out)
@@ -221,9 +241,9 @@ def ask_glibc(root: Path, file: str, described: Described, variables: Mapping[st
     )
 
 
-def ask_musl(root: Path, file: str, variables: Mapping[str, str] | None) -> Truth:
+def ask_musl(root: Path, file: str, platform: Platform) -> Truth:
     """Ask musl with ``--list``, which also relocates: all symbols are immediate."""
-    ended = execute(root, MUSL, ["--list", file], environment=variables)
+    ended = execute(root, platform.musl, ["--list", file])
     listed = _listed(ended.out)
     absent = re.findall(r"^Error loading shared library (.+?): .*\(needed by", ended.err, re.M)
     objects = tuple((name, path) for name, path in listed if not _own(name, path))
@@ -252,7 +272,7 @@ def _listed(out: str) -> list[tuple[str, str | None]]:
 
 
 def _own(name: str, path: str | None) -> bool:
-    return name == VDSO or (path or "").startswith(("/lib64/ld-linux", "/lib/ld-musl"))
+    return name in VDSO or (path or "").startswith(("/lib64/ld", "/lib/ld"))
 
 
 def _edges(
