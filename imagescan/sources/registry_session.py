@@ -1,4 +1,4 @@
-"""Requests to one registry: authentication, redirects, patience, and errors in our own words.
+"""Requests to one registry: authentication, patience, and errors in our own words.
 
 ``oras.provider.Registry`` is subclassed at its one choke point, ``do_request``, whose defects are
 listed in the contract test beside this module. What is kept per repository is an authorization
@@ -12,14 +12,11 @@ import random
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar, cast
-from urllib.parse import urljoin, urlsplit
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import oras.provider
 import requests
-import requests.auth
-import urllib3.exceptions
 
 from imagescan.errors import (
     NotFound,
@@ -34,9 +31,6 @@ from imagescan.sources.options import SourceOptions
 from imagescan.sources.registry_answers import (
     SMALL_BODY_LIMIT,
     Temporary,
-    failure_reason,
-    is_lasting,
-    is_untrusted,
     read_limited,
     read_token,
     reason_given,
@@ -48,43 +42,15 @@ from imagescan.sources.registry_auth import (
     check_target,
     origin_of,
     parse_challenges,
-    redacted,
 )
-
-REDIRECT_LIMIT = 5
-"""Redirects followed for one request."""
+from imagescan.sources.registry_transport import CLIENT_NAME, Call, Transport
 
 LONGEST_PAUSE = 8.0
 """Seconds between two tries, when the registry does not ask for more."""
 
-_PROBE_TIMEOUT = 5.0
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
-_CLIENT = "imagescan"
 Result = TypeVar("Result")
-
-
-class _HeaderAuthorization(requests.auth.AuthBase):
-    """Sets our header or none; its presence keeps ``requests`` from reading ``~/.netrc``."""
-
-    def __init__(self, header: str | None) -> None:
-        self._header = header
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._header is not None:
-            request.headers["Authorization"] = self._header
-        return request
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    method: str
-    url: str
-    headers: dict[str, str]
-    data: object = None
-    json: object = None
-    stream: bool = False
 
 
 class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
@@ -103,6 +69,7 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         self._options = options
         self._find_credential = find_credential
         self._sleep = sleep
+        self._transport = Transport(self.session, host, options)
         self._found: dict[str, FoundCredential] = {}
         self._authorizations: dict[str, str] = {}
         self._probed = False
@@ -115,7 +82,7 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         """
         if not self._probed:
             if self._options.insecure or is_loopback_host(self._host):
-                self.prefix = "https" if self._speaks_tls() else "http"
+                self.prefix = "https" if self._transport.speaks_tls() else "http"
             self._probed = True
         return f"{self.prefix}://{self._host}"
 
@@ -135,7 +102,7 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         Raises:
             Unauthorized, RateLimited, Unavailable, SourceError: as the tree in ``errors`` says.
         """
-        call = _Call(method, url, dict(headers or {}), data, json, stream)
+        call = Call(method, url, dict(headers or {}), data, json, stream)
         return self._patiently(lambda: self._once(call))
 
     def fetch(self, url: str, accept: str, limit: int) -> tuple[bytes, dict[str, str]]:
@@ -146,7 +113,7 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
             ImageFormatError: the body is longer.
             SourceError: as ``do_request``.
         """
-        call = _Call("GET", url, {"Accept": accept}, stream=True)
+        call = Call("GET", url, {"Accept": accept}, stream=True)
 
         def read() -> tuple[bytes, dict[str, str]]:
             with self._once(call) as response:
@@ -193,94 +160,27 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         longest = min(LONGEST_PAUSE, self._options.retry_wait * 2 ** (attempt - 1))
         return float(longest * random.uniform(0.5, 1.0))  # noqa: S311
 
-    def _once(self, call: _Call) -> requests.Response:
+    def _once(self, call: Call) -> requests.Response:
         """Send with what authorization there is; when refused, with a new one, once."""
-        at_home = origin_of(call.url) == origin_of(self.base_url())
+        home = origin_of(self.base_url())
         match = _REPOSITORY.search(urlsplit(call.url).path)
         repository = match.group(1) if match else ""
-        header = self._authorizations.get(repository) if at_home else None
-        response = self._follow(call, header)
+        header = self._authorizations.get(repository) if origin_of(call.url) == home else None
+        response = self._transport.follow(call, header)
         refused = response.status_code == 401 or (response.status_code == 403 and header is not None)
-        if refused and at_home:
+        # The challenge of a host that we were redirected to must not get our credentials.
+        if refused and origin_of(call.url) == home == origin_of(response.url):
             header = self._authorize(response, repository)
             if header is None:
                 raise self._refusal(response, repository)
             response.close()
-            response = self._follow(call, header)
+            response = self._transport.follow(call, header)
         if response.status_code in (401, 403):
             raise self._refusal(response, repository)
         if response.status_code in _RETRIED:
             wait = retry_after(response.headers.get("Retry-After", ""))
             raise Temporary(self.error_of(response), wait)
         return response
-
-    def _follow(self, call: _Call, authorization: str | None) -> requests.Response:
-        """Send, and go where redirects lead; the authorization stays with its origin."""
-        url = call.url
-        for _ in range(REDIRECT_LIMIT + 1):
-            response = self._send(call, url, authorization)
-            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                return response
-            target = urljoin(url, response.headers["Location"])
-            response.close()
-            if call.method not in ("GET", "HEAD"):
-                raise SourceError(f"the registry redirects a {call.method} request")
-            check_target(target, self._host, insecure=self._options.insecure, what="redirect")
-            if origin_of(target) != origin_of(url):
-                authorization = None
-            url = target
-        raise SourceError(f"the registry redirects more than {REDIRECT_LIMIT} times")
-
-    def _send(self, call: _Call, url: str, authorization: str | None) -> requests.Response:
-        try:
-            answer = self.session.request(
-                call.method,
-                url,
-                data=call.data,
-                json=call.json,
-                headers={"Accept-Encoding": "identity", "User-Agent": _CLIENT, **call.headers},
-                auth=_HeaderAuthorization(authorization),
-                stream=call.stream,
-                timeout=(self._options.connect_timeout, self._options.read_timeout),
-                allow_redirects=False,
-                verify=self._tls_verify,
-            )
-            return cast(requests.Response, answer)
-        except requests.RequestException as error:
-            raise self._failure(error, url) from None
-        except (ValueError, urllib3.exceptions.HTTPError) as error:
-            raise SourceError(f"{redacted(url)} cannot be asked for: {type(error).__name__}") from None
-
-    def _speaks_tls(self) -> bool:
-        """Probe without any secret. A certificate that is not trusted is an error: only a server
-        that does not speak TLS at all is spoken to without it."""
-        url = f"https://{self._host}/v2/"
-        try:
-            self.session.request(
-                "GET",
-                url,
-                auth=_HeaderAuthorization(None),
-                timeout=(self._options.connect_timeout, min(_PROBE_TIMEOUT, self._options.read_timeout)),
-                allow_redirects=False,
-                stream=True,
-                verify=self._tls_verify,
-            ).close()
-        except requests.RequestException as error:
-            if is_untrusted(error):
-                raise self._failure(error, url) from None
-            return False
-        return True
-
-    def _failure(self, error: requests.RequestException, url: str) -> Exception:
-        """What a failed request becomes: a failure that may pass, or one that will not."""
-        host = urlsplit(url).hostname
-        if is_untrusted(error):
-            return Unavailable(
-                f"the certificate of {host} is not trusted",
-                advice="add its authority to REQUESTS_CA_BUNDLE, or use --insecure",
-            )
-        failure = Unavailable(f"no answer from {host}: {failure_reason(error)}")
-        return failure if is_lasting(error) else Temporary(failure)
 
     def _authorize(self, response: requests.Response, repository: str) -> str | None:
         """A new authorization for the challenge of a refusal, or None when there is none to give."""
@@ -309,14 +209,14 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         scope = challenge.scope or (f"repository:{repository}:pull" if repository else "")
         fields = [("service", challenge.service)] if challenge.service else []
         if credential is not None and credential.identity_token:
-            form = [*fields, ("scope", scope), ("client_id", _CLIENT), ("grant_type", "refresh_token")]
+            form = [*fields, ("scope", scope), ("client_id", CLIENT_NAME), ("grant_type", "refresh_token")]
             data = dict([*form, ("refresh_token", credential.identity_token)])
-            response = self._follow(_Call("POST", challenge.realm, {}, data, stream=True), None)
+            response = self._transport.follow(Call("POST", challenge.realm, {}, data, stream=True), None)
         else:
             fields += [("scope", part) for part in scope.split()]
             request = requests.Request("GET", challenge.realm, params=fields).prepare()
             header = basic_header(credential) if credential is not None else None
-            response = self._follow(_Call("GET", str(request.url), {}, stream=True), header)
+            response = self._transport.follow(Call("GET", str(request.url), {}, stream=True), header)
         with response:
             if response.status_code in _RETRIED:
                 wait = retry_after(response.headers.get("Retry-After", ""))

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from imagescan.sources import root_tar
 from imagescan.sources.directory import DirectorySource
 from imagescan.sources.root_tar import pseudo_mounts
 from tests.requirements import require_root, require_tool
+from tests.system import as_nobody
 
 
 def layer(root: Path) -> bytes:
@@ -138,26 +138,6 @@ def test_a_file_that_may_not_be_read_is_an_error_that_names_it(root: Path) -> No
         said = as_nobody(lambda: source.open_layer(image, image.layers[0]).read())
     assert said.startswith("SourceError")
     assert "usr/bin/true: permission denied" in said
-
-
-def as_nobody(action: Callable[[], object]) -> str:
-    """What the action raises in a child process without privileges: root may read everything."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.setuid(65534)
-            action()
-        except BaseException as error:
-            os.write(writing, f"{type(error).__name__} {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return said
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(root: Path) -> None:

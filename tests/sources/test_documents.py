@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagescan.errors import DigestMismatch, ImageFormatError, ImageScanError, SizeMismatch, UnsupportedImage
@@ -227,6 +227,7 @@ _MEMBERS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(_MEMBERS)
 def test_no_document_leads_to_anything_but_a_value_or_a_typed_error(content: dict[str, Any]) -> None:
     data = json.dumps(content).encode()

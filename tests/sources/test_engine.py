@@ -23,7 +23,7 @@ from imagescan.sources.select import open_source
 from imagescan.sources.values import ImageManifest
 from tests.sources.fake_engine import FakeEngine, fake_engine
 from tests.sources.store import Store, sha256, tar_of
-from tests.system import RegistryServer, program_root
+from tests.system import RegistryServer, as_nobody, program_root
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -316,6 +316,15 @@ def test_an_engine_s_own_error_is_passed_on_in_one_line(engine: FakeEngine) -> N
     engine.answers["/images/app:1/json"] = (500, {"message": "disk on fire"})
     with pytest.raises(SourceError, match="the docker engine answered 500: disk on fire"):
         read("docker:app:1", options(engine.address))
+
+
+def test_a_socket_that_is_not_for_us_is_told_as_such(engine: FakeEngine) -> None:
+    path = Path(engine.address.removeprefix("unix://"))
+    path.parent.chmod(0o755)
+    path.chmod(0)
+    said = as_nobody(lambda: read("docker:app:1", options(engine.address)))
+    assert said.startswith("Unauthorized")
+    assert "the docker engine refuses: no permission" in said
 
 
 def test_a_plain_name_for_another_platform_goes_on_to_the_registry(engine: FakeEngine) -> None:

@@ -460,6 +460,20 @@ def test_a_redirect_back_does_not_bring_the_credentials_back(
     assert registry.requests("/back/")[0].authorization == ""
 
 
+def test_a_challenge_of_a_blob_store_gets_no_credentials(
+    registry: FaultyRegistry, other: FaultyRegistry, client: Client, tmp_path: Path
+) -> None:
+    registry.auth, registry.users = "basic", {"me": "x"}
+    logged_in(client, tmp_path, **{registry.host: password("me", "x")})
+    layer = str(client.image(registry).layers[0].digest)
+    other.auth = "token"
+    registry.on(layer, redirect(lambda handler: f"{other.url}{handler.seen.path}"))
+    with pytest.raises(Unauthorized):
+        client.layer(registry)
+    assert [seen.authorization for seen in other.seen] == [""]
+    assert other.requests("/token") == []
+
+
 @pytest.mark.parametrize(
     "target",
     [
