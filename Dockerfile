@@ -8,7 +8,7 @@ COPY pyproject.toml README.md ./
 COPY imagescan ./imagescan
 COPY rules ./rules
 RUN python -m venv /opt/imagescan \
- && /opt/imagescan/bin/pip install --no-cache-dir --disable-pip-version-check '.[engine]' \
+ && /opt/imagescan/bin/pip install --no-cache-dir --disable-pip-version-check '.[engine,rules]' \
  && /opt/imagescan/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

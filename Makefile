@@ -54,5 +54,5 @@ $(VENV)/.demo: $(BIN)/pip pyproject.toml
 	@touch $@
 
 $(VENV)/.development: $(BIN)/pip pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine,formats]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine,formats,rules]' --group dev
 	@touch $@ $(VENV)/.demo

@@ -104,6 +104,9 @@ def _group(
 
 
 def _brief(finding: Finding) -> Iterator[RenderableType]:
+    if finding.object in finding.message:
+        yield indented(safe(finding.message), _INDENT)
+        return
     text = safe(finding.object, STYLES["object"])
     yield indented(text.append("  ").append_text(safe(finding.message, "default not bold")), _INDENT)
 

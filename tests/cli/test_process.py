@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import imagescan
+from tests.requirements import require
 
 SCRIPT = Path(sys.executable).with_name("imagescan")
 COMMAND = [sys.executable, "-m", "imagescan"]
@@ -50,8 +51,8 @@ def fastest(command: list[str]) -> float:
     return min(once() for _ in range(15))
 
 
-@pytest.mark.skipif(not SCRIPT.exists(), reason="NOT TESTED: the imagescan script is not installed here")
 def test_version_takes_at_most_two_and_a_half_times_as_long_as_python_itself() -> None:
+    require(SCRIPT.exists(), "the imagescan script is not installed: run make test")
     assert fastest([str(SCRIPT), "--version"]) <= 2.5 * fastest([sys.executable, "-c", "pass"])
 
 
@@ -81,8 +82,8 @@ def test_closed_streams_are_no_traceback(words: list[str]) -> None:
     assert closed.returncode == (2 if "dir:/nonexistent" in words else 0)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: this system has no /dev/full")
 def test_a_full_disk_is_one_line_and_exit_code_2() -> None:
+    require(Path("/dev/full").exists(), "this system has no /dev/full")
     with open("/dev/full", "w") as full:
         done = subprocess.run([*COMMAND, "rules", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (
