@@ -64,6 +64,15 @@ def _answers(path: Path) -> bool:
         return path.exists() and probe.connect_ex(str(path)) == 0
 
 
+def _remove(directory: Path) -> None:
+    """Delete an engine's directory, with the mounts that it leaves behind."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines if line.split()[4].startswith(f"{directory}/")]
+    for point in reversed(points):
+        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class RegistryServer:
     """A running registry; user and password are empty where it is open to all."""
@@ -147,7 +156,7 @@ def docker_engine() -> Iterator[str]:
         with _running(command, lambda: _answers(path), directory):
             yield f"unix://{path}"
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
 
 
 @contextmanager
@@ -165,7 +174,7 @@ def podman_engine() -> Iterator[str]:
         with _running(command, lambda: _answers(path), directory):
             yield f"unix://{path}"
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
 
 
 def program_root(directory: Path, program: str = "/bin/echo") -> Path:
