@@ -28,7 +28,7 @@ class ImageConfig:
 
     ``entrypoint``, ``cmd`` and ``shell`` keep the difference between absent (None) and empty.
     ``env`` keeps order and duplicates as written (``NAME=value``). ``healthcheck`` is the
-    ``Test`` array. ``raw`` is the config document, for reports.
+    ``Test`` array.
     """
 
     platform: Platform
