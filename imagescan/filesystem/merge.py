@@ -23,7 +23,8 @@ def merge(layers: Sequence[LayerIndex]) -> MergedFilesystem:
     a lower directory stay, and a lower symlink to a directory is followed, so that ``lib/x`` on
     a base with ``lib -> usr/lib`` becomes ``usr/lib/x``. That is how containerd unpacks; Docker's
     overlay2 driver unpacks each layer by itself and so hides the symlink behind a new directory.
-    A symlink that leads nowhere, or to a file, is hidden by a directory in both.
+    A symlink that leads nowhere, to a file, or to what its layer itself takes away, is hidden by
+    a directory.
 
     Raises:
         CorruptLayer: a hard link to a file that neither its layer nor those below have.
@@ -51,7 +52,9 @@ def _graft(settled: Settled, below: Overlay, number: int, layer: LayerIndex) -> 
         elif found[0].kind is EntryKind.SYMLINK:
             followed = view.resolve(found[0].path).entry
             if followed is not None and followed.kind is EntryKind.DIRECTORY:
-                settled.graft(number, source, followed.path.rstrip("/"))
+                target = followed.path.strip("/")
+                if not _hides_lower(layer, target) and not _replaces(layer, target):
+                    settled.graft(number, source, f"/{target}" if target else "")
 
 
 def _hides_lower(layer: LayerIndex, source: str) -> bool:
@@ -61,6 +64,16 @@ def _hides_lower(layer: LayerIndex, source: str) -> bool:
         if layer.is_whiteout(ImagePath(source)) or layer.is_opaque(ImagePath(parent)):
             return True
         source = parent
+    return False
+
+
+def _replaces(layer: LayerIndex, path: str) -> bool:
+    """Whether a layer has something else than a directory at a path or on the way to it."""
+    while path:
+        entry = layer.entry(ImagePath(path))
+        if entry is not None and entry.kind is not EntryKind.DIRECTORY:
+            return True
+        path = path.rpartition("/")[0]
     return False
 
 

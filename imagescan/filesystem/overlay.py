@@ -134,7 +134,7 @@ class Overlay:
             if entry is not None and entry.kind is not EntryKind.DIRECTORY:
                 if not parts:
                     return self._file(path, layer, entry)
-                floor = layer + 1
+                floor = layer if parts[-1][0] == layer else layer + 1
                 break
             if entry is not None and self.settled.moved.get((layer, source), path) == path:
                 parts.append((layer, source))

@@ -5,13 +5,22 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imagescan.errors import CorruptLayer
 from imagescan.filesystem.values import LayerAction
 from imagescan.layers.values import EntryKind
-from tests.filesystem.stacks import apply, listing, listing_of_view, merged, random_layer, tar_parts
+from tests.filesystem.stacks import (
+    apply,
+    listing,
+    listing_of_view,
+    merged,
+    random_layer,
+    tar_parts,
+    unpack,
+    without_parents,
+)
 from tests.layers.tars import directory, file, hard_link, pax, symlink
 
 
@@ -39,6 +48,17 @@ def test_the_view_is_what_unpacking_one_layer_after_the_other_makes(seed, count)
     assert [item.path for item in view.contents()] == sorted(
         p for p, v in listing(tree).items() if v[0] == "file"
     )
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 5))
+def test_layers_that_leave_out_parents_are_unpacked_as_by_containerd(seed, count):
+    rng = random.Random(seed)
+    stack = [random_layer(rng, number) for number in range(count)]
+    stack = [stack[0]] + [without_parents(rng, changes) for changes in stack[1:]]
+    tree = {}
+    assume(all(unpack(tree, changes) for changes in stack))
+    assert listing_of_view(merged(*map(tar_parts, stack))) == listing(tree)
 
 
 def test_no_layer_at_all_is_an_empty_root():
@@ -199,8 +219,11 @@ class TestEvents:
         )
         events = view.events("/a")
         assert [(event.layer, event.action) for event in events] == [
-            (0, LayerAction.ADDED), (2, LayerAction.REPLACED), (3, LayerAction.REMOVED), (4, LayerAction.ADDED)
-        ]  # fmt: skip
+            (0, LayerAction.ADDED),
+            (2, LayerAction.REPLACED),
+            (3, LayerAction.REMOVED),
+            (4, LayerAction.ADDED),
+        ]
         assert [event.entry.size if event.entry else None for event in events] == [1, 2, None, 3]
 
     @pytest.mark.parametrize(

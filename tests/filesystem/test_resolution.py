@@ -15,7 +15,8 @@ def view():
         [
             directory(b"usr"), directory(b"usr/lib"), file(b"usr/lib/libz.so.1.2", b"z"),
             symlink(b"usr/lib/libz.so.1", b"libz.so.1.2"), symlink(b"lib", b"usr/lib"),
-            symlink(b"loop", b"loop"), symlink(b"dangling", b"/nowhere/at/all"), symlink(b"up", b"../../../usr"),
+            symlink(b"loop", b"loop"), symlink(b"dangling", b"/nowhere/at/all"),
+            symlink(b"up", b"../../../usr"),
             directory(b"closed", mode=0o700), file(b"closed/x"), directory(b"opt"),
         ],
         [symlink(b"lib64", b"/lib"), symlink(b"escape", b"../../../../etc/passwd")],

@@ -57,7 +57,10 @@ def header(
     prefix: bytes = b"",
     checksum: bytes | None = None,
 ) -> bytes:
-    """One header block, behind an extended header where name or link are too long for it; ``size`` as bytes and ``checksum`` are taken as they are."""
+    """One header block, behind an extended header where name or link are too long for it.
+
+    ``size`` as bytes and ``checksum`` are taken as they are.
+    """
     before = b""
     if len(name) > 100 or len(link) > 100:
         before = pax(("path", name), ("linkpath", link))

@@ -16,8 +16,9 @@ from imagescan.errors import (
     SizeMismatch,
     UnsupportedCompression,
 )
-from imagescan.layers import builder, pax as pax_module
+from imagescan.layers import builder
 from imagescan.layers import index as index_module
+from imagescan.layers import pax as pax_module
 from imagescan.layers.values import EntryKind
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
@@ -31,8 +32,8 @@ from tests.layers.tars import (
     header,
     index,
     layer,
-    pax,
     paths,
+    pax,
     record,
     sha256,
     symlink,

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from imagescan.layers.body import Rope, SparseBody
+from imagescan.errors import MalformedBinary
 from imagescan.layers import body as body_module
-from imagescan.errors import LimitExceeded, MalformedBinary
+from imagescan.layers.body import Rope, SparseBody
 from imagescan.layers.values import EntryKind, UnreadFile
 from tests.layers.tars import (
     KeepEverything,
@@ -21,8 +21,8 @@ from tests.layers.tars import (
     layer,
     octal,
     padded,
-    pax,
     paths,
+    pax,
     symlink,
 )
 from tests.requirements import require_tool

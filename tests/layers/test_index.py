@@ -6,7 +6,7 @@ import pytest
 
 from imagescan.layers import columns
 from imagescan.layers.values import EntryKind
-from tests.layers.tars import directory, file, hard_link, header, index, layer, pax, paths, symlink
+from tests.layers.tars import directory, file, hard_link, header, index, layer, paths, pax, symlink
 
 
 def test_whiteouts_are_no_entries():
@@ -84,7 +84,8 @@ def test_a_name_below_a_symlink_of_the_layer_goes_where_it_points():
     found = index(
         layer(
             directory(b"usr/lib"), symlink(b"lib", b"usr/lib"), symlink(b"usr/up", b"../lib/x"),
-            file(b"lib/a", b"a"), file(b"usr/up/b", b"b"), symlink(b"abs", b"/usr/./lib"), directory(b"abs/d"),
+            file(b"lib/a", b"a"), file(b"usr/up/b", b"b"), symlink(b"abs", b"/usr/./lib"),
+            directory(b"abs/d"),
             file(b"abs/.wh.gone"),
         )
     )  # fmt: skip
