@@ -15,7 +15,7 @@ from imagescan.rules.observation import Observation
 from imagescan.startup.chain import refusal
 from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StartupChain, StepRole
 
-STEP_VALUES = frozenset({"asked", "asked_by", "absent", "reason", "mode", "user", "interpreter"})
+STEP_VALUES = frozenset({"asked", "asked_by", "absent", "reason", "mode", "user"})
 _CAUGHT = "unless the command line catches the failure"
 _IF_STARTED = "if something starts it"
 
@@ -118,17 +118,35 @@ def _values(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> dict[str, 
         "asked": step.asked,
         "asked_by": step.asked_by,
         "absent": fault.path,
-        "reason": fault.code.value,
+        "reason": _reason(facts, step, fault),
         "mode": f"{step.entry.mode & 0o7777:04o}" if step.entry else "",
         "user": facts.user.text or "root",
-        "interpreter": step.script.interpreter if step.script else step.asked,
     }
+
+
+def _reason(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> str:
+    """The end of a sentence that begins with the name asked for."""
+    user = facts.user.text or "root"
+    mode = f" (mode {step.entry.mode & 0o7777:04o})" if step.entry else ""
+    reasons = {
+        FaultCode.MISSING: f"the image has no {fault.path}",
+        FaultCode.NOT_IN_PATH: "no directory of PATH has it",
+        FaultCode.RELATIVE_PATH: "PATH finds it only relative to the current directory",
+        FaultCode.DIRECTORY: "it is a directory",
+        FaultCode.NOT_EXECUTABLE: f"nobody may execute it{mode}",
+        FaultCode.NOT_PERMITTED: f"the user {user} may not execute it{mode} or not enter {fault.path}",
+        FaultCode.LOOP: "symbolic links lead in a circle",
+        FaultCode.NESTED: "scripts interpret each other more than five times",
+    }
+    return reasons.get(fault.code, fault.code.value)
 
 
 def _blame(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> tuple[Blame, ...]:
     if step.entry is not None:
         return blame_present(facts, step.entry.path)
-    return blame_absent(facts, [fault.path, *(line.candidate for line in step.tried)])
+    removed = blame_absent(facts, [fault.path, *(line.candidate for line in step.tried)])
+    asker = facts.filesystem.resolve(step.asked_by).entry if step.asked_by else None
+    return removed or (blame_present(facts, asker.path) if asker else ())
 
 
 def carriage_returns(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
@@ -210,7 +228,6 @@ def unknown_user(facts: ImageFacts, parameters: Parameters) -> Iterable[Observat
         )
 
 
-FAULT_CODES = tuple(code.value for code in FaultCode)
 FAILING_STEP = Detector(
     "failing-step", failing_steps, {"purpose": str, "roles": tuple, "faults": tuple, "form": str}, STEP_VALUES
 )
