@@ -159,9 +159,7 @@ def gather_facts(
         healthcheck=healthcheck,
         objects=objects,
         scripts=tuple(_scripts(files, tiers, around)),
-        foreign=tuple(
-            ForeignFile(one, one.content) for one in files.values() if isinstance(one.content, ForeignBinary)
-        ),
+        foreign=_foreign(files.values()),
         loaders=loaders,
         places=_places(filesystem, elves, named, missing, dormant),
         incomplete=incomplete,
@@ -195,6 +193,10 @@ def _scripts(
             started = is_executable(entry) and tiers[path] is not Tier.DORMANT
             chain = script_chain(path, around) if started else None
             yield ScriptFacts(entry, entry.content, tiers[path], chain)
+
+
+def _foreign(files: Iterable[FileEntry]) -> tuple[ForeignFile, ...]:
+    return tuple(ForeignFile(one, one.content) for one in files if isinstance(one.content, ForeignBinary))
 
 
 def _sleeping_scripts(

@@ -30,13 +30,12 @@ def blame_absent(facts: ImageFacts, candidates: Iterable[str]) -> tuple[Blame, .
             removal = events[-1]
             before = [event for event in events[:-1] if event.entry is not None]
             return tuple(_blame(facts, path, event) for event in (*before[-1:], removal))
-    return _blame_lost_link(facts, asked)
+    return ()
 
 
-def _blame_lost_link(facts: ImageFacts, paths: Iterable[str]) -> tuple[Blame, ...]:
-    """The layer that put a directory where a symlink above one of these paths led elsewhere."""
-    parents = dict.fromkeys(parent for path in paths for parent in _parents(path))
-    for parent in parents:
+def blame_lost_link(facts: ImageFacts, path: str) -> tuple[Blame, ...]:
+    """The layer that put a directory where a symlink above a path led elsewhere; () if none did."""
+    for parent in _parents(path):
         was_link = False
         for event in facts.filesystem.events(parent):
             kind = event.entry.kind if event.entry else None

@@ -213,21 +213,29 @@ def _handed_over(
     Only what is found: a script may change PATH or its arguments before, so that absence is
     no evidence.
     """
+    found: list[ChainStep] = []
+    program, rest = steps[0], arguments
+    while len(found) < MAXIMUM_STEPS:
+        rest = _arguments_for_next(program, rest)
+        if not rest or rest[0].startswith("-"):
+            break
+        step = lookup.look_path(around, rest[0])
+        if step.fault is not None:
+            break
+        step = replace(step, role=StepRole.HANDED_OVER, asked_by=program.opened)
+        nested = [replace(each, certain=False) for each in follow(step, around)]
+        found += nested
+        program = nested[0]
+    return tuple(found)
+
+
+def _arguments_for_next(program: ChainStep, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line that a program starts with its own arguments; () when it starts none."""
     rest = arguments[1:]
-    program = steps[0]
     if program.opened.rpartition("/")[2] in _INITS:
-        rest = rest[rest.index("--") + 1 :] if "--" in rest else rest
-    elif program.script is None or not shell_form.hands_over_arguments(program.script.text):
-        return ()
-    if not rest or rest[0].startswith("-"):
-        return ()
-    step = replace(
-        lookup.look_path(around, rest[0]), role=StepRole.HANDED_OVER, asked_by=program.opened, certain=False
-    )
-    if step.fault is not None:
-        return ()
-    found = tuple(replace(each, certain=False) for each in follow(step, around))
-    return found + _handed_over(found, rest, around) if len(rest) < len(arguments) else found
+        return rest[rest.index("--") + 1 :] if "--" in rest else rest
+    script = program.script
+    return rest if script is not None and shell_form.hands_over_arguments(script.text) else ()
 
 
 def programs(chain: StartupChain) -> tuple[ImagePath, ...]:

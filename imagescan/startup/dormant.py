@@ -49,6 +49,7 @@ _WORDS = {name: re.compile(_BOUNDARY.format(words), re.I) for name, words in _AR
 _ANY_ARCHITECTURE = re.compile(_BOUNDARY.format("|".join(_ARCHITECTURE_WORDS.values())), re.I)
 _LIBC_WORD = re.compile(r"[-_.]?(?:linux)?(?:musl|gnu|glibc)(?:eabi(?:hf)?)?(?![A-Za-z])", re.I)
 _SYSTEM_WORD = re.compile(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|windows|win|freebsd|android"), re.I)
+_JOINTS = "-_."
 _CPU_MACHINES = frozenset(Machine)
 
 
@@ -139,7 +140,12 @@ def variant_family(path: str) -> str:
     """The path without the words that tell variants apart (architecture, libc, system)."""
     for words in (_LIBC_WORD, _ANY_ARCHITECTURE, _SYSTEM_WORD):
         path = words.sub("*", path)
-    return re.sub(r"[-_.]*\*[-_.*]*", "*", path)
+    first, *rest = path.split("*")
+    if not rest:
+        return path
+    *middle, last = rest
+    pieces = (first.rstrip(_JOINTS), *(piece.strip(_JOINTS) for piece in middle), last.lstrip(_JOINTS))
+    return "*".join(piece for position, piece in enumerate(pieces) if piece or position in (0, len(rest)))
 
 
 def usable(elf: ElfFacts, platform: Platform, libcs: frozenset[LoaderKind]) -> bool:

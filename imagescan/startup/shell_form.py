@@ -52,20 +52,23 @@ def command_line(arguments: tuple[str, ...]) -> str | None:
 
 def is_login_shell(arguments: tuple[str, ...]) -> bool:
     """Whether the shell reads profiles first, which may change PATH."""
-    return any(option == "--login" or re.fullmatch(r"-[a-z]*[li][a-z]*", option) for option in arguments[1:])
+    short = (option for option in arguments[1:3] if option.startswith("-") and not option.startswith("--"))
+    return "--login" in arguments[1:3] or any("l" in option or "i" in option for option in short)
 
 
 def first_command(line: str) -> FirstCommand | None:
     """The program that a command line starts first, or None when that takes guessing."""
     line = _EXIT_ON_FAILURE.sub("", line)
-    words = line.split()
-    while words and (words[0] == "exec" or _ASSIGNMENT.fullmatch(words[0])):
-        if words[0].startswith("PATH="):
+    for word in line.split():
+        if word.startswith("PATH="):
             return None
-        words = words[1:]
-    if not words:
-        return None
-    name = words[0].rstrip(";") if len(words) > 1 else words[0]
+        if word != "exec" and not _ASSIGNMENT.fullmatch(word):
+            return _plain_command(word, line)
+    return None
+
+
+def _plain_command(word: str, line: str) -> FirstCommand | None:
+    name = word.rstrip(";")
     if name in _SHELL_WORDS or not _PLAIN_WORD.fullmatch(name) or name.startswith("-"):
         return None
     return FirstCommand(name, certain=not _COMPOUND.search(line))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Tier, TrailLine
 from imagescan.loader.values import Binding, LinkMap
-from imagescan.rules.blame import blame_absent, blame_present
+from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, start_problem, subjects
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.messages import exec_failure, symbol_missing
@@ -103,8 +103,11 @@ def _trail(facts: ImageFacts, interpreter: str) -> tuple[TrailLine, ...]:
 def _blame(
     facts: ImageFacts, found: ObjectFacts, problem: StartProblem, interpreter: str
 ) -> tuple[Blame, ...]:
-    removed = blame_absent(facts, [interpreter]) if problem is StartProblem.INTERPRETER_MISSING else ()
-    return removed or blame_present(facts, found.path)
+    if problem is StartProblem.INTERPRETER_MISSING:
+        lost = blame_absent(facts, [interpreter]) or blame_lost_link(facts, interpreter)
+        if lost:
+            return lost
+    return blame_present(facts, found.path)
 
 
 INTERPRETER = Detector("interpreter", interpreter_problems, {"problem": str}, VALUES)

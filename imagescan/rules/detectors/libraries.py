@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -21,6 +22,8 @@ from imagescan.rules.template import phrase
 from imagescan.startup.platforms import machine_name
 
 VALUES = frozenset({"library", "requester", "reason", "places", "directory", "stopped_by", "machine"})
+MAXIMUM_BLAMED = 500  # causes whose layer is looked for; one file may need 65,000 libraries
+
 _OTHER_ABI = (Outcome.WRONG_CLASS, Outcome.WRONG_MACHINE)
 
 
@@ -42,6 +45,7 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     wanted = LibraryProblem(text(parameters, "problem"))
     injected = texts(parameters, "injected")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
+    directories: tuple[str, ...] | None = None
     for found, link_map in linked_subjects(facts):
         for resolution in link_map.missing:
             name = resolution.needed.rpartition("/")[2]
@@ -49,7 +53,39 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
                 continue
             places = _places(facts, found.elf, name)
             if _problem(facts, found, resolution, places) is wanted:
-                yield _observe(facts, (found, link_map, resolution), wanted, places, blamed)
+                seen = _Seen(found, link_map, resolution, wanted, places)
+                if seen.cause not in blamed:
+                    directories = _directories(facts) if directories is None else directories
+                    within = len(blamed) < MAXIMUM_BLAMED
+                    blamed[seen.cause] = _blame(facts, seen, directories) if within else ()
+                yield _observe(seen, blamed[seen.cause])
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One needed entry of one subject that nothing satisfies."""
+
+    found: ObjectFacts
+    link_map: LinkMap
+    resolution: Resolution
+    problem: LibraryProblem
+    places: tuple[ImagePath, ...]
+
+    @property
+    def stopped_by(self) -> str:
+        """The file that ended the search, or a candidate for another machine, or ""."""
+        missing = self.resolution.missing
+        if missing is not None and missing.stopped_by:
+            return missing.stopped_by
+        steps = self.resolution.trail
+        return next((step.candidate for step in steps if step.outcome in _OTHER_ABI), "")
+
+    @property
+    def cause(self) -> tuple[str, ...]:
+        """Problem, name (or the file that ends the search) and machine."""
+        missing = self.resolution.missing
+        name = missing.stopped_by if missing and missing.stopped_by else self.resolution.needed
+        return self.problem.value, name, machine_name(self.found.elf)
 
 
 def _places(facts: ImageFacts, elf: ElfFacts, name: str) -> tuple[ImagePath, ...]:
@@ -85,23 +121,12 @@ def _problem(
     return LibraryProblem.MISSING
 
 
-def _observe(
-    facts: ImageFacts,
-    seen: tuple[ObjectFacts, LinkMap, Resolution],
-    problem: LibraryProblem,
-    places: tuple[ImagePath, ...],
-    blamed: dict[tuple[str, ...], tuple[Blame, ...]],
-) -> Observation:
-    found, link_map, resolution = seen
-    missing = resolution.missing
-    stopped_by = missing.stopped_by if missing else ""
-    cause = (problem.value, stopped_by or resolution.needed, machine_name(found.elf))
-    if cause not in blamed:
-        blamed[cause] = _blame(facts, resolution, stopped_by, places)
+def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
+    found, link_map, resolution, places = seen.found, seen.link_map, seen.resolution, seen.places
     requester = link_map.objects[resolution.requester].real
     certainty, condition = certainty_of(found)
     return Observation(
-        cause=cause,
+        cause=seen.cause,
         object=found.path,
         tier=found.tier,
         certainty=certainty,
@@ -110,39 +135,38 @@ def _observe(
         values={
             "library": resolution.needed,
             "requester": requester,
-            "reason": missing.message if missing else "",
+            "reason": resolution.missing.message if resolution.missing else "",
             "places": phrase(places, 3),
             "directory": places[0].rpartition("/")[0] if places else "",
-            "stopped_by": stopped_by or _foreign_candidate(resolution),
+            "stopped_by": seen.stopped_by,
             "machine": machine_name(found.elf),
         },
         runtime_message=library_missing(link_map, resolution, is_program=found.tier is not Tier.PLUGIN),
         trail=trail_lines(resolution.trail),
-        blame=blamed[cause],
+        blame=blame,
         condition=condition,
     )
 
 
-def _foreign_candidate(resolution: Resolution) -> str:
-    return next((step.candidate for step in resolution.trail if step.outcome in _OTHER_ABI), "")
-
-
-def _blame(
-    facts: ImageFacts, resolution: Resolution, stopped_by: str, places: tuple[ImagePath, ...]
-) -> tuple[Blame, ...]:
-    present = stopped_by or _foreign_candidate(resolution) or (places[0] if places else "")
+def _blame(facts: ImageFacts, seen: _Seen, directories: tuple[str, ...]) -> tuple[Blame, ...]:
+    present = seen.stopped_by or (seen.places[0] if seen.places else "")
     if present:
         entry = facts.filesystem.resolve(present).entry
         return blame_present(facts, entry.path) if entry else ()
-    return blame_absent(facts, _absent_candidates(facts, resolution))
+    return blame_absent(facts, _absent_candidates(seen.resolution, directories))
 
 
-def _absent_candidates(facts: ImageFacts, resolution: Resolution) -> Iterator[str]:
+def _absent_candidates(resolution: Resolution, directories: tuple[str, ...]) -> Iterator[str]:
     """Where the library may have been: the places searched, then beside every library of the image."""
     yield from (step.candidate for step in resolution.trail if step.outcome is Outcome.ABSENT)
     name = resolution.needed.rpartition("/")[2]
-    directories = {found.path.rpartition("/")[0] for found in facts.objects if found.tier is not Tier.DORMANT}
-    yield from (f"{directory}/{name}" for directory in sorted(directories))
+    yield from (f"{directory}/{name}" for directory in directories)
+
+
+def _directories(facts: ImageFacts) -> tuple[str, ...]:
+    """The directories that hold objects, sorted."""
+    awake = (found.path for found in facts.objects if found.tier is not Tier.DORMANT)
+    return tuple(sorted({path.rpartition("/")[0] for path in awake}))
 
 
 MISSING_LIBRARY = Detector("missing-library", missing_libraries, {"problem": str, "injected": tuple}, VALUES)

@@ -104,7 +104,9 @@ def _observe(
 def version_key(version: str) -> tuple[str, tuple[int, ...]]:
     """Order version nodes: by prefix, then by numbers (``GLIBC_2.9`` before ``GLIBC_2.38``)."""
     prefix, _, numbers = version.rpartition("_")
-    return prefix, tuple(int(part) if part.isdecimal() else 0 for part in numbers.split("."))
+    return prefix, tuple(
+        int(part) if part.isdecimal() and len(part) < 10 else 0 for part in numbers.split(".")
+    )
 
 
 MISSING_VERSION = Detector("missing-version", missing_versions, values=VALUES)
