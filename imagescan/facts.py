@@ -23,7 +23,7 @@ from imagescan.sources.values import ImageManifest
 from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
-from imagescan.startup.lookup import Surroundings
+from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 
@@ -87,6 +87,7 @@ class LoaderFile:
 class ImageFacts:
     """One image of one platform.
 
+    ``search_directories`` are the canonical directories of PATH.
     ``objects``, ``scripts`` and ``foreign`` are ordered by path. ``healthcheck`` is None when the
     image has none. ``places`` says, for each needed name that some object misses, which files of
     the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
@@ -97,6 +98,7 @@ class ImageFacts:
     filesystem: RootFilesystem
     environment: Mapping[str, str]
     user: ConfiguredUser
+    search_directories: frozenset[str]
     startup: StartupChain
     healthcheck: StartupChain | None
     objects: tuple[ObjectFacts, ...]
@@ -144,8 +146,7 @@ def gather_facts(
     healthcheck = healthcheck_chain(manifest.config, around)
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
-    chains = [startup, *([healthcheck] if healthcheck else [])]
-    tiers = assign_tiers(files, chains, link_maps, dormant)
+    tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
     objects = tuple(
         ObjectFacts(files[path], elf, tiers[path], link_maps.get(path)) for path, elf in elves.items()
     )
@@ -155,6 +156,7 @@ def gather_facts(
         filesystem=filesystem,
         environment=environment(manifest.config),
         user=user,
+        search_directories=search_directories(around),
         startup=startup,
         healthcheck=healthcheck,
         objects=objects,

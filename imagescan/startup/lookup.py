@@ -100,9 +100,8 @@ def look_path(around: Surroundings, name: str) -> ChainStep:
 
 def search(around: Surroundings, name: str) -> tuple[str, FileEntry | None, tuple[TrailLine, ...]]:
     """The first executable of this name in PATH: (path, entry, every place tried)."""
-    path = DEFAULT_PATH if around.search_path is None else around.search_path
     tried: list[TrailLine] = []
-    for directory in path.split(":")[:MAXIMUM_PATH_ELEMENTS] if path else ():
+    for directory in _elements(around):
         candidate = posixpath.normpath(posixpath.join(directory or ".", name))
         resolution = resolve(around, candidate)
         error = execute_error(around, resolution)
@@ -110,6 +109,17 @@ def search(around: Surroundings, name: str) -> tuple[str, FileEntry | None, tupl
             return candidate, resolution.entry, (*tried, TrailLine("PATH", candidate, "found"))
         tried.append(TrailLine("PATH", candidate, _outcome(resolution, error[0])))
     return name, None, tuple(tried)
+
+
+def _elements(around: Surroundings) -> list[str]:
+    path = DEFAULT_PATH if around.search_path is None else around.search_path
+    return path.split(":", MAXIMUM_PATH_ELEMENTS)[:MAXIMUM_PATH_ELEMENTS] if path else []
+
+
+def search_directories(around: Surroundings) -> frozenset[str]:
+    """The canonical paths of the directories in PATH."""
+    entries = (resolve(around, directory).entry for directory in set(_elements(around)) if directory)
+    return frozenset(entry.path for entry in entries if entry is not None)
 
 
 def _outcome(resolution: PathResolution, errno: str) -> str:

@@ -53,9 +53,8 @@ def foreign_format(facts: ImageFacts, parameters: Parameters) -> Iterable[Observ
     """
     started: set[str] = {*facts.startup.paths, *(facts.healthcheck.paths if facts.healthcheck else ())}
     suffixes = texts(parameters, "library_suffixes")
-    directories = _path_directories(facts)
     for found in facts.foreign:
-        tier = _foreign_tier(found, started, suffixes, directories)
+        tier = _foreign_tier(found, started, suffixes, facts.search_directories)
         if tier is None:
             continue
         machines = ", ".join(found.binary.machines)
@@ -76,12 +75,6 @@ def foreign_format(facts: ImageFacts, parameters: Parameters) -> Iterable[Observ
             blame=blame_present(facts, found.path),
             condition=IF_LOADED if plugin else "",
         )
-
-
-def _path_directories(facts: ImageFacts) -> frozenset[str]:
-    names = facts.environment.get("PATH", "").split(":")
-    entries = (facts.filesystem.resolve(name).entry for name in names if name.startswith("/"))
-    return frozenset(entry.path for entry in entries if entry is not None)
 
 
 def _foreign_tier(

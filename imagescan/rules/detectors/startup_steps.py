@@ -72,14 +72,8 @@ def _script_failure(
 ) -> Iterator[Observation]:
     step = chain.failing
     if step is not None and _wanted(step, parameters):
-        yield _observe(facts, step, script.path, script.tier, on_path=_is_on_path(facts, script.path))
-
-
-def _is_on_path(facts: ImageFacts, path: str) -> bool:
-    directories = facts.environment.get("PATH", "").split(":")
-    directory = path.rpartition("/")[0]
-    resolved = (facts.filesystem.resolve(one).entry for one in directories if one.startswith("/"))
-    return any(entry is not None and entry.path == directory for entry in resolved)
+        on_path = script.path.rpartition("/")[0] in facts.search_directories
+        yield _observe(facts, step, script.path, script.tier, on_path=on_path)
 
 
 def _observe(
