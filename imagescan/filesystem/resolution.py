@@ -69,12 +69,10 @@ def resolve(
     entry = start.entry
     while walk.pending:
         name = walk.pending.pop()
-        if name == _MUST_BE_DIRECTORY:
-            if entry.kind is not EntryKind.DIRECTORY:
-                return _failed(requested, walk, PathError.ENOTDIR, entry.path)
-            continue
         if entry.kind is not EntryKind.DIRECTORY:
             return _failed(requested, walk, PathError.ENOTDIR, entry.path)
+        if name == _MUST_BE_DIRECTORY:
+            continue
         if who is not None and not entry.permits(who, _SEARCH):
             return _failed(requested, walk, PathError.EACCES, entry.path)
         if name == ".":
