@@ -30,6 +30,7 @@ from tests.oracle.roots import root as whole_root
 from tests.oracle.truth import inside
 
 CAPABILITY = "security.capability"
+OBSERVERS: list[Callable[[Loader, Path, str, Outcome, Mapping[str, str], str], None]] = []  # of real starts
 
 
 class ModelDisagrees(AssertionError):
@@ -187,6 +188,8 @@ class Scene:
                 interpreter or (MUSL_INTERPRETER if musl else GLIBC_INTERPRETER),
             )
             assert real == expected, f"the real {loader} on {path}: {real}, not {expected}"
+            for observe in OBSERVERS:
+                observe(loader, self.root(loader), path, real, variables or {}, directory)
             claimed = of_link_map(
                 self.link_map(loader, path, variables=variables, directory=directory, uid=uid, cpu=cpu)
             )
@@ -252,7 +255,7 @@ class Scene:
         """The tree over one loader's base, with every step done."""
         root, done = self._roots.get(loader, (self._directory / f"{loader.family}-{loader.suite}", 0))
         if done == 0 and not root.exists():
-            shutil.copytree(base(loader.suite), root, symlinks=True, copy_function=_hard_link)
+            shutil.copytree(base(loader.suite), root, symlinks=True, copy_function=hard_link)
         for step in self._steps[done:]:
             step(root, loader)
         self._roots[loader] = (root, len(self._steps))
@@ -279,7 +282,8 @@ def _place(root: Path, path: str) -> Path:
     return outside / name
 
 
-def _hard_link(source: str, target: str) -> str:
+def hard_link(source: str, target: str) -> str:
+    """Link where the file system can, copy where it cannot: shutil's ``copy_function``."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
