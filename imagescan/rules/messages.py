@@ -37,7 +37,7 @@ def library_missing(link_map: LinkMap, resolution: Resolution, *, is_program: bo
     requester = link_map.objects[resolution.requester].path
     if is_musl(link_map):
         return f"Error loading shared library {resolution.needed}: {reason} (needed by {requester})"
-    name = missing.stopped_by if missing and missing.stopped_by else resolution.needed
+    name = (missing.about or missing.stopped_by if missing else "") or resolution.needed
     prefix = f"{link_map.program}: error while loading shared libraries: " if is_program else ""
     return f"{prefix}{name}: {reason}"
 

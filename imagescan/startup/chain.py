@@ -172,21 +172,28 @@ def _env_program(
         around = around.with_path(None)
     candidate, entry = name, None
     tried: tuple[TrailLine, ...] = ()
+    fault = None
     if "/" in name:
         resolution = lookup.resolve(around, name)
-        entry = None if lookup.execute_error(around, resolution) else resolution.entry
+        entry = resolution.entry
+        error = lookup.execute_error(around, resolution)
+        if error is not None:
+            errno = "EACCES" if error[0] == "EISDIR" else error[0]
+            blamed = lookup.absent_path(resolution, name)
+            fault = ChainFault(error[1], errno, _env_message(name, errno, env), blamed)
     else:
         candidate, entry, tried = lookup.search(around, name)
-    fault = None
-    if entry is None:
-        fault = ChainFault(FaultCode.NOT_IN_PATH, "ENOENT", _env_message(name, env), name)
+        if entry is None:
+            fault = ChainFault(FaultCode.NOT_IN_PATH, "ENOENT", _env_message(name, "ENOENT", env), name)
     return ChainStep(StepRole.ENV_PROGRAM, name, asker.opened, candidate, entry, tried, fault)
 
 
-def _env_message(name: str, env: FileEntry | None) -> str:
+def _env_message(name: str, errno: str, env: FileEntry | None) -> str:
+    reason = GO_ERRNO[errno]
+    reason = reason[0].upper() + reason[1:]
     if env is not None and "busybox" in env.path:
-        return f"env: can't execute '{name}': No such file or directory"
-    return f"env: '{name}': No such file or directory"
+        return f"env: can't execute '{name}': {reason}"
+    return f"env: '{name}': {reason}"
 
 
 def _shell_command(arguments: tuple[str, ...], line: str, around: Surroundings) -> tuple[ChainStep, ...]:

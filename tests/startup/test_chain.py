@@ -163,3 +163,25 @@ def test_only_exec_with_all_arguments_hands_over() -> None:
     assert hands_over_arguments('#!/bin/sh\n  exec "$@"  # go\n')
     assert not hands_over_arguments('#!/bin/sh\nexec su-exec app "$@"\n')
     assert not hands_over_arguments('#!/bin/sh\n# exec "$@"\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "env: 'absent': No such file or directory"),
+        ("/opt/absent", "env: '/opt/absent': No such file or directory"),
+        ("/plain", "env: '/plain': Permission denied"),
+        ("/bin", "env: '/bin': Permission denied"),
+    ],
+)
+def test_env_says_why_it_cannot_start_its_program(name: str, message: str) -> None:
+    facts = facts_of(f"""
+        base: debian
+        entrypoint: [/start]
+        files:
+          /start: {{script: "#!/usr/bin/env {name}\\n"}}
+          /plain: {{text: x}}
+    """)
+    step = facts.startup.failing
+    assert step is not None and step.fault is not None
+    assert (step.role, step.fault.message) == (StepRole.ENV_PROGRAM, message)

@@ -68,14 +68,17 @@ def _message(found: ObjectFacts, link_map: LinkMap | None, fault: tuple[str, str
     )
     if symbols and link_map:
         return symbol_missing(link_map, symbols[0])
-    foreign = next((name for name in found.elf.needed if name.startswith(("ld-linux", "libc."))), "libc.so.6")
-    if found.tier is Tier.PLUGIN and foreign.startswith("ld-linux"):
-        return f"Error loading shared library {foreign}: No such file or directory (needed by {found.path})"
-    return (
-        f"Error relocating {found.path}"
-        if foreign == "libc.so.6"
-        else f"{foreign}: cannot open shared object file"
-    )
+    return _dlopen_message(found)
+
+
+def _dlopen_message(found: ObjectFacts) -> str:
+    """What dlopen(3) of a plugin for another libc says first; "" where that depends on its symbols."""
+    for name in found.elf.needed:
+        if name.startswith("ld-linux"):
+            return f"Error loading shared library {name}: No such file or directory (needed by {found.path})"
+        if name == "libc.so" or name.startswith("libc.musl-"):
+            return f"{name}: cannot open shared object file: No such file or directory"
+    return ""
 
 
 def _missing_at(facts: ImageFacts, interpreter: str) -> str:
