@@ -37,8 +37,12 @@ def open_in_root(root: int, path: str, *, follow: bool) -> int:
     """openat2(2) with the directory as root; a descriptor, or minus the errno."""
     how = OpenHow(O_PATH | (0 if follow else O_NOFOLLOW), 0, RESOLVE_IN_ROOT)
     libc = ctypes.CDLL(None, use_errno=True)
-    found = libc.syscall(437, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    return found if found >= 0 else -ctypes.get_errno()
+    while True:
+        found = libc.syscall(437, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        if found >= 0:
+            return found
+        if ctypes.get_errno() != errno.EAGAIN:  # `..` beside a rename or mount elsewhere: ask again
+            return -ctypes.get_errno()
 
 
 def write_lower(root: Path, changes) -> None:
