@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
@@ -145,7 +146,8 @@ def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> Sym
     if start is None:
         return None
     relocated = read_relocations(header, body, tags)
-    count = max(_hashed_symbols(header, body, tags), _highest(relocated.immediate, relocated.lazy) + 1)
+    first_hashed, hashed = _hashed_symbols(header, body, tags)
+    count = max(hashed, _highest(relocated.immediate, relocated.lazy) + 1)
     got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
     if got_first is not None and got_end is not None:
         count = max(count, got_end)
@@ -169,6 +171,7 @@ def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> Sym
         version_names=tuple((index, *names) for index, names in sorted(section.version_names.items())),
         immediate=frozenset(immediate),
         lazy=frozenset(lazy),
+        first_hashed=first_hashed,
         relative_ifunc=relocated.relative_ifunc,
     )
 
@@ -177,46 +180,49 @@ def _highest(*indices: frozenset[int]) -> int:
     return max((max(one) for one in indices if one), default=-1)
 
 
-def _hashed_symbols(header: ElfHeader, body: Body, tags: dict[int, int]) -> int:
-    """How many symbols the hash tables cover: DT_GNU_HASH ends with a chain, DT_HASH says it."""
+def _hashed_symbols(header: ElfHeader, body: Body, tags: dict[int, int]) -> tuple[int, int]:
+    """The first symbol that the hash table holds, and the number of symbols: DT_GNU_HASH ends with
+    a chain, DT_HASH says it."""
     if tag.DT_GNU_HASH in tags:
         offset = header.file_offset(tags[tag.DT_GNU_HASH])
-        count = _gnu_hash_symbols(header, body, offset) if offset is not None else 0
-        if count:
-            return count
+        first, count = _gnu_hash_symbols(header, body, offset) if offset is not None else (0, 0)
+        if count or tag.DT_HASH not in tags:
+            return first, count
     offset = header.file_offset(tags[tag.DT_HASH]) if tag.DT_HASH in tags else None
     raw = body.read(offset, 16) if offset is not None else b""
     if len(raw) < 16:
-        return 0
+        return 1, 0
     # GNU ld writes 64-bit words for s390x, lld 32-bit ones: a leading zero word tells.
-    wide = header.machine == Machine.S390 and header.elf_class == 64
-    count = int(struct.unpack_from(header.order + "I", raw, 4)[0])
-    return int(struct.unpack_from(header.order + "Q", raw, 8)[0]) if wide and raw[:4] == bytes(4) else count
+    wide = header.machine == Machine.S390 and header.elf_class == 64 and raw[:4] == bytes(4)
+    (count,) = struct.unpack_from(header.order + ("Q" if wide else "I"), raw, 8 if wide else 4)
+    return 1, count
 
 
-def _gnu_hash_symbols(header: ElfHeader, body: Body, offset: int) -> int:
+def _gnu_hash_symbols(header: ElfHeader, body: Body, offset: int) -> tuple[int, int]:
     raw = body.read(offset, 16)
     if len(raw) < 16:
-        return 0
+        return 0, 0
     buckets, first, bloom, _shift = struct.unpack(header.order + "4I", raw)
     bucket_offset = offset + 16 + bloom * (8 if header.elf_class == 64 else 4)
-    table = body.read(bucket_offset, 4 * min(buckets, MAXIMUM_SYMBOLS))
-    highest = max(
-        (one for (one,) in struct.iter_unpack(header.order + "I", table[: len(table) & ~3])), default=0
-    )
+    raw = body.read(bucket_offset, 4 * min(buckets, MAXIMUM_SYMBOLS))
+    table = array("I", raw[: len(raw) & ~3])
+    if header.order == ">":
+        table.byteswap()
+    highest = max(table, default=0)
     if highest < first:
-        return 0
+        # Nothing can be found: whatever symbols there are, all are undefined.
+        return MAXIMUM_SYMBOLS, 0
     place = bucket_offset + 4 * buckets + 4 * (highest - first)
     while highest < MAXIMUM_SYMBOLS:
         chunk = body.read(place, 4096)
         for (value,) in struct.iter_unpack(header.order + "I", chunk[: len(chunk) & ~3]):
             highest += 1
             if value & 1:
-                return highest
+                return first, highest
         if len(chunk) < 4096:
             break
         place += 4096
-    return highest
+    return first, highest
 
 
 def _add_mips_got(

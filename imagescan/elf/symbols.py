@@ -9,41 +9,47 @@ DT_HASH or DT_GNU_HASH and from the relocations, because loaders know no other c
 from __future__ import annotations
 
 import struct
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10
+_BINDINGS = frozenset((_GLOBAL, _WEAK, _UNIQUE))
 _OBJECT_TYPES = frozenset((0, 1, 2, 5, 6, 10))  # NOTYPE OBJECT FUNC COMMON TLS GNU_IFUNC
 _TLS, _IFUNC = 6, 10
 _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
+_LOCAL_VISIBILITIES = frozenset((1, 2))  # STV_INTERNAL, STV_HIDDEN
 _HIDDEN_VERSION = 0x8000
+_FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
 
 
 class SymbolReference(NamedTuple):
     """A strong undefined symbol that a relocation asks for.
 
-    ``version`` is None for an unversioned reference; ``library`` the file that the version need
-    names; ``version_hidden`` the reference's own hidden bit (dl-lookup.c check_match); ``lazy``
-    that only JUMP_SLOT relocations of the lazy kind ask for it.
+    ``name`` and ``version`` are the file's bytes; ``version`` is None for an unversioned
+    reference; ``library`` the file that the version need names; ``version_hidden`` the reference's
+    own hidden bit (dl-lookup.c check_match); ``lazy`` that only JUMP_SLOT relocations ask for it.
     """
 
-    name: str
-    version: str | None
+    name: bytes
+    version: bytes | None
     library: str
     version_hidden: bool
     lazy: bool
 
 
 class SymbolDefinition(NamedTuple):
-    """A global symbol that this file defines. ``version`` "" is the base or no version,
-    ``version_index`` its index in the versym table (1 where there is no table)."""
+    """A global symbol that a lookup in this file can find. ``version`` is empty for the base or no
+    version, ``version_index`` its index in the versym table (1 where there is no table).
+    ``visibility_hidden`` (STV_HIDDEN, STV_INTERNAL) keeps it from glibc, but not from musl."""
 
-    name: str
-    version: str
+    name: bytes
+    version: bytes
     version_index: int
     version_hidden: bool
     is_ifunc: bool
-    size: int
+    visibility_hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class SymbolTable:
     """The raw columns: ``symbols`` (Elf_Sym array), ``strings``, ``versions`` (Elf_Versym array,
     empty when the file has none), names of the version indices, and the symbol indices that
     relocations use, immediate and lazy ones apart. Bytes are in the file's own byte order.
+    ``first_hashed`` is the first symbol that the hash table holds: earlier ones are never found.
     """
 
     elf_class: int
@@ -61,6 +68,7 @@ class SymbolTable:
     version_names: tuple[tuple[int, str, str, bool], ...]  # index, name, file, hidden
     immediate: frozenset[int]
     lazy: frozenset[int]
+    first_hashed: int = 1
     relative_ifunc: bool = False  # IRELATIVE relocations: musl refuses them
 
     @property
@@ -68,69 +76,74 @@ class SymbolTable:
         """Whether the file has a versym table (glibc's ``l_versyms``)."""
         return bool(self.versions)
 
-    def definitions(self) -> list[SymbolDefinition]:
+    def definitions(self) -> Iterator[SymbolDefinition]:
         """Every symbol that a lookup in this file could match (dl-lookup.c check_match, the tests
         that do not depend on the reference)."""
-        names = {index: name for index, name, file, _ in self.version_names if not file}
-        found = []
-        for index, (name, info, other, section, value, size) in self._rows():
-            kind, binding = info & 15, info >> 4
-            if section == _UNDEFINED or binding not in (_GLOBAL, _WEAK, _UNIQUE) or other & 3 in (1, 2):
+        names = {index: _bytes(name) for index, name, file, _ in self.version_names if not file}
+        versions = self._version_column()
+        strings, find = self.strings, self.strings.find
+        first = max(self.first_hashed, 1)
+        for index, (name, info, other, section, value) in enumerate(self._rows(first), first):
+            kind = info & 15
+            if section == _UNDEFINED or info >> 4 not in _BINDINGS:
                 continue
             if kind not in _OBJECT_TYPES or (value == 0 and kind != _TLS and section != _ABSOLUTE):
                 continue
-            version = self._version(index)
+            version = versions[index] if index < len(versions) else 1
             number = version & 0x7FFF
-            found.append(
-                SymbolDefinition(
-                    self._name(name),
-                    names.get(number, "") if number > 1 else "",
-                    number,
-                    bool(version & _HIDDEN_VERSION),
-                    kind == _IFUNC,
-                    size,
-                )
+            yield SymbolDefinition(
+                strings[name : find(b"\0", name)],
+                names.get(number, b"") if number >= _FIRST_NAMED_VERSION else b"",
+                number,
+                version >= _HIDDEN_VERSION,
+                kind == _IFUNC,
+                other & 3 in _LOCAL_VISIBILITIES,
             )
-        return found
 
     def references(self) -> list[SymbolReference]:
         """Every strong undefined symbol that a relocation uses; weak ones resolve to 0 silently."""
-        versions = {index: (name, file, hidden) for index, name, file, hidden in self.version_names}
+        labels = {index: (_bytes(name), file, hidden) for index, name, file, hidden in self.version_names}
+        versions = self._version_column()
+        strings, find = self.strings, self.strings.find
+        row, layout = self._layout()
+        unpack = struct.Struct(layout).unpack_from
         found = []
-        used = self.immediate | self.lazy
-        for index, (name, info, other, section, _value, _size) in self._rows():
-            if section != _UNDEFINED or index not in used or info >> 4 != _GLOBAL or other & 3 in (1, 2):
+        for index in sorted(self.immediate | self.lazy):
+            if (index + 1) * row > len(self.symbols):
+                break
+            name, info, other, section, _value = self._fields(unpack(self.symbols, index * row))
+            if section != _UNDEFINED or info >> 4 != _GLOBAL or other & 3 in _LOCAL_VISIBILITIES:
                 continue
-            version = self._version(index) & 0x7FFF
-            label, library, hidden = (
-                versions.get(version, ("", "", False)) if version > 1 else ("", "", False)
-            )
-            found.append(
-                SymbolReference(self._name(name), label or None, library, hidden, index not in self.immediate)
-            )
+            number = versions[index] & 0x7FFF if index < len(versions) else 1
+            label, library, hidden = None, "", False
+            if number >= _FIRST_NAMED_VERSION and number in labels:
+                label, library, hidden = labels[number]
+            text = strings[name : find(b"\0", name)]
+            found.append(SymbolReference(text, label or None, library, hidden, index not in self.immediate))
         return found
 
-    def _rows(self) -> list[tuple[int, tuple[int, int, int, int, int, int]]]:
-        """(index, (name, info, other, section, value, size)) of each symbol but the null one."""
+    def _layout(self) -> tuple[int, str]:
+        return (24, self.order + "IBBHQQ") if self.elf_class == 64 else (16, self.order + "IIIBBH")
+
+    def _fields(self, row: tuple[int, ...]) -> tuple[int, int, int, int, int]:
+        """(name, info, other, section, value) of an unpacked Elf_Sym."""
         if self.elf_class == 64:
-            rows = struct.iter_unpack(self.order + "IBBHQQ", self.symbols)
+            name, info, other, section, value, _size = row
         else:
-            rows = (
-                (name, info, other, section, value, size)
-                for name, value, size, info, other, section in struct.iter_unpack(
-                    self.order + "IIIBBH", self.symbols
-                )
-            )
-        return list(enumerate(rows))[1:]
+            name, value, _size, info, other, section = row
+        return name, info, other, section, value
 
-    def _version(self, index: int) -> int:
-        place = 2 * index
-        if place + 2 > len(self.versions):
-            return 1
-        return int.from_bytes(self.versions[place : place + 2], "little" if self.order == "<" else "big")
+    def _rows(self, first: int) -> Iterator[tuple[int, int, int, int, int]]:
+        size, layout = self._layout()
+        rows = struct.iter_unpack(layout, memoryview(self.symbols)[first * size :])
+        return map(self._fields, rows)
 
-    def _name(self, offset: int) -> str:
-        end = self.strings.find(b"\0", offset)
-        return self.strings[offset : end if end >= 0 else len(self.strings)].decode(
-            "utf-8", "surrogateescape"
-        )
+    def _version_column(self) -> array[int]:
+        column = array("H", self.versions[: len(self.versions) & ~1])
+        if self.order == ">":
+            column.byteswap()
+        return column
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -9,9 +9,10 @@ does not matter and answers can be shared between link maps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from imagescan.elf.facts import ElfFacts
-from imagescan.elf.symbols import SymbolReference
+from imagescan.elf.symbols import SymbolDefinition, SymbolReference, SymbolTable
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
 
 # musl's get_lfs64 (ldso/dynlink.c): names that the loader answers with X for X64.
@@ -23,57 +24,72 @@ mkstemps mmap nftw open openat posix_fadvise posix_fallocate pread preadv prlimi
 readdir scandir sendfile setrlimit stat statfs statvfs tmpfile truncate versionsort __fxstat
 __fxstatat __lxstat __xstat
 """
-_LFS64 = frozenset(f"{name}64" for name in _LFS64_BASES.split()) | {"readdir64_r"}
+_LFS64 = {f"{name}64".encode(): name.encode() for name in _LFS64_BASES.split()} | {
+    b"readdir64_r": b"readdir_r"
+}
 
 
 class Exports:
-    """The definitions of one file, keyed for the three ways in which glibc matches, and musl's.
+    """The definitions of one file, keyed for the ways in which the loaders match.
 
-    ``versioned`` holds ``name@VERSION``; ``base`` names that a versioned reference may fall back
-    to; ``unversioned`` names that an unversioned reference finds; ``visible`` what musl sees.
+    ``versioned`` holds ``name@VERSION`` for glibc's versioned references and ``name@`` where they
+    may fall back to a base definition. ``unversioned`` has the names that an unversioned reference
+    finds, ``visible`` those that musl sees.
     """
 
-    __slots__ = ("base", "has_versions", "unversioned", "versioned", "visible")
-
-    def __init__(self, elf: ElfFacts) -> None:
-        table = elf.symbols
-        definitions = table.definitions() if table else []
+    def __init__(self, table: SymbolTable | None) -> None:
+        self._table = table
         self.has_versions = table is not None and table.has_versions
-        self.versioned = frozenset(
-            f"{one.name}@{one.version}" for one in definitions if one.version_index > 1
+
+    @cached_property
+    def versioned(self) -> frozenset[bytes]:
+        """Version indices 0 and 1 are the base, usable unless hidden."""
+        return frozenset(
+            one.name + b"@" + one.version
+            for one in self._definitions()
+            if one.version_index > 1 or not one.version_hidden
         )
-        self.base = frozenset(
-            one.name for one in definitions if one.version_index <= 1 and not one.version_hidden
+
+    @cached_property
+    def unversioned(self) -> frozenset[bytes]:
+        """Index 2 is the oldest version: found at once, hidden or not. Of later ones a default
+        version is found."""
+        return frozenset(
+            one.name for one in self._definitions() if one.version_index <= 2 or not one.version_hidden
         )
-        self.visible = frozenset(
-            one.name for one in definitions if not one.version_hidden and not one.is_ifunc
-        )
-        # Index 2 is the oldest version: found at once, hidden or not. Of later ones a single
-        # default version is found.
-        oldest = {one.name for one in definitions if one.version_index <= 2}
-        later = [one.name for one in definitions if one.version_index > 2 and not one.version_hidden]
-        self.unversioned = frozenset(oldest.union(later))
+
+    @cached_property
+    def visible(self) -> frozenset[bytes]:
+        """musl looks at the hidden bit and not at visibility, and knows no indirect functions."""
+        every = self._table.definitions() if self._table else ()
+        return frozenset(one.name for one in every if not one.version_hidden and not one.is_ifunc)
+
+    def _definitions(self) -> Iterable[SymbolDefinition]:
+        every = self._table.definitions() if self._table else ()
+        return (one for one in every if not one.visibility_hidden)
 
     def answers(self, reference: SymbolReference) -> bool:
         """Whether glibc's ``check_match`` accepts a definition of this file for the reference."""
-        if reference.version is None:
-            return reference.name in self.unversioned
-        if not self.has_versions:
-            return reference.name in self.base
-        return f"{reference.name}@{reference.version}" in self.versioned or (
-            not reference.version_hidden and reference.name in self.base
+        name, version, _library, version_hidden, _lazy = reference
+        if version is None or not self.has_versions:
+            return name in self.unversioned
+        return name + b"@" + version in self.versioned or (
+            not version_hidden and name + b"@" in self.versioned
         )
 
-    def answers_musl(self, name: str) -> bool:
+    def answers_musl(self, name: bytes) -> bool:
         """Whether musl's ``find_sym`` accepts a definition of this file."""
         return name in self.visible
 
 
 class Binder:
-    """Finds unanswered references in link maps of one image; remembers each file's symbols."""
+    """Finds unanswered references in link maps of one image; remembers each file's symbols.
 
-    def __init__(self, *, is_musl: bool) -> None:
-        self._is_musl = is_musl
+    ``musl`` is the musl loader itself, None for glibc.
+    """
+
+    def __init__(self, musl: ElfFacts | None = None) -> None:
+        self._musl = Exports(musl.symbols) if musl is not None else None
         self._exports: dict[tuple[int, int], Exports] = {}
         self._references: dict[tuple[int, int], list[SymbolReference]] = {}
         self._residuals: dict[tuple[tuple[int, int], ...], list[SymbolReference]] = {}
@@ -82,7 +98,7 @@ class Binder:
         """The definitions of an object, decoded once."""
         found = self._exports.get(one.inode)
         if found is None:
-            found = self._exports[one.inode] = Exports(one.elf)
+            found = self._exports[one.inode] = Exports(one.elf.symbols)
         return found
 
     def missing(
@@ -119,28 +135,23 @@ class Binder:
 
     def _answers(self, provider: LoadedObject, reference: SymbolReference) -> bool:
         exports = self.exports(provider)
-        if not self._is_musl:
+        if self._musl is None:
             return exports.answers(reference)
         name = reference.name
-        return exports.answers_musl(name) or (
-            name in _LFS64 and _is_musl_libc(provider.elf) and exports.answers_musl(_without_64(name))
-        )
+        # get_lfs64 asks musl itself, also when nothing needs a libc.
+        return exports.answers_musl(name) or (name in _LFS64 and self._musl.answers_musl(_LFS64[name]))
 
     def _missing_symbol(self, one: LoadedObject, reference: SymbolReference, bind_now: bool) -> MissingSymbol:
         # musl relocates everything at start; glibc defers JUMP_SLOTs of objects that allow it.
-        lazy = reference.lazy and not (self._is_musl or bind_now or one.elf.bind_now)
+        lazy = reference.lazy and not (self._musl is not None or bind_now or one.elf.bind_now)
         return MissingSymbol(
-            symbol=reference.name,
-            version=None if self._is_musl else reference.version,
+            symbol=_text(reference.name),
+            version=None if self._musl is not None or reference.version is None else _text(reference.version),
             needed_by=one.path,
             binding=Binding.LAZY if lazy else Binding.IMMEDIATE,
             library=reference.library,
         )
 
 
-def _is_musl_libc(elf: ElfFacts) -> bool:
-    return elf.loader_strings is not None and bool(elf.loader_strings.musl_version)
-
-
-def _without_64(name: str) -> str:
-    return "readdir_r" if name == "readdir64_r" else name.removesuffix("64")
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

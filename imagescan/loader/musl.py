@@ -12,7 +12,7 @@ from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind
-from imagescan.loader.binding import Binder
+from imagescan.loader.binding import Binder, Exports
 from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.process import Mapped, Process, Request
@@ -34,6 +34,9 @@ _CONTINUES = (PathError.ENOENT, PathError.ENOTDIR, PathError.EACCES, PathError.E
 _MAXIMUM_NAME = 255
 _GCOMPAT_PRELOAD = "/lib/libgcompat.so.0"
 _ABSENT = "No such file or directory"
+_LIBC_MARKS = (b"__libc_start_main", b"stdin")
+# musl's own strerror, where its words are not glibc's (src/errno/__strerror.h).
+_WORDS = {PathError.ELOOP: "Symbolic link loop", PathError.ENAMETOOLONG: "Filename too long"}
 
 
 class MuslLoader:
@@ -51,7 +54,7 @@ class MuslLoader:
         self.identity = identity
         self.abi = abi
         self.system_path, self.system_source = self._read_system_path()
-        self.binder = Binder(is_musl=True)
+        self.binder = Binder(musl=abi)
 
     def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
         """Load a program as the kernel starts it, or a library as ``ld-musl LIBRARY`` would."""
@@ -144,40 +147,44 @@ class _MuslProcess:
         variable = "" if self._secure else self._environment.variable("LD_PRELOAD")
         for name in re.split(r"[\s:]+", variable):
             if name:
-                self._load_library(name, self._main)
+                self._load_library(name, None)
         strings = self._loader.identity.elf.loader_strings if self._loader.identity.elf else None
         if strings is not None and strings.is_gcompat_stub:
-            self._load_library(_GCOMPAT_PRELOAD, self._main)
+            self._load_library(_GCOMPAT_PRELOAD, None)
 
-    def _load_library(self, name: str, requester: Mapped) -> Request:
-        """``load_library``: reserved names, then an explicit path, a short name, or the search."""
+    def _load_library(self, name: str, needed_by: Mapped | None) -> Request:
+        """``load_library``: reserved names, then an explicit path, a short name, or the search.
+
+        A preload is needed by nobody, so no run path helps to find it, nor what it needs itself.
+        """
+        requester = needed_by or self._main
         if name.startswith(_RESERVED) or name == self._loader.identity.requested:
             how = How.RESERVED if name.startswith(_RESERVED) else How.LOADER
             return Request(name, requester, self._include_self(), how)
         if "/" in name:
             trail: list[SearchStep] = []
             entry, outcome = self._try(How.DIRECT, "", name, "", trail)
-            return self._answer(name, requester, name, How.DIRECT, entry, outcome, trail)
+            return self._answer(name, needed_by, name, How.DIRECT, entry, outcome, trail)
         if len(name.encode("utf-8", "surrogateescape")) > _MAXIMUM_NAME:
-            return Request(name, requester, None, None, Missing("File name too long"))
+            return Request(name, requester, None, None, Missing(_WORDS[PathError.ENAMETOOLONG]))
         for one in self._process.objects[1:]:
             if one.short_name == name:
                 return Request(name, requester, one, How.LOADED)
-        return self._find(name, requester)
+        return self._find(name, needed_by)
 
-    def _find(self, name: str, requester: Mapped) -> Request:
+    def _find(self, name: str, needed_by: Mapped | None) -> Request:
         trail: list[SearchStep] = []
-        for source, owner, directories in self._lists(requester):
+        for source, owner, directories in self._lists(needed_by):
             for directory in directories:
                 candidate = f"{directory}/{name}"
                 entry, outcome = self._try(source, directory, candidate, owner, trail)
                 if outcome in (Outcome.FOUND, Outcome.STOPS, Outcome.LIST_ABANDONED):
-                    return self._answer(name, requester, candidate, source, entry, outcome, trail)
-        return Request(name, requester, None, None, Missing(_ABSENT), tuple(trail))
+                    return self._answer(name, needed_by, candidate, source, entry, outcome, trail)
+        return Request(name, needed_by or self._main, None, None, Missing(_ABSENT), tuple(trail))
 
-    def _lists(self, requester: Mapped) -> list[tuple[How, str, tuple[str, ...]]]:
+    def _lists(self, needed_by: Mapped | None) -> list[tuple[How, str, tuple[str, ...]]]:
         lists = [(How.LIBRARY_PATH, "", self._library_path)]
-        one: Mapped | None = requester
+        one = needed_by
         while one is not None:
             raw = one.elf.runpath if one.elf.runpath is not None else one.elf.rpath
             if raw:
@@ -209,7 +216,7 @@ class _MuslProcess:
             error = resolution.error or PathError.ENOENT
             outcome = Outcome.ABSENT if error in _CONTINUES else Outcome.LIST_ABANDONED
             outcome = Outcome.UNREADABLE if error == PathError.EACCES else outcome
-            detail = "" if error == PathError.ENOENT else error.value
+            detail = "" if error == PathError.ENOENT else _WORDS.get(error, error.value)
         elif not entry.permits(who, 4):
             entry, outcome, detail = None, Outcome.UNREADABLE, PathError.EACCES.value
         elif self._process.inodes.get(entry.inode) is not None and entry.kind == EntryKind.FILE:
@@ -223,13 +230,14 @@ class _MuslProcess:
     def _answer(
         self,
         name: str,
-        requester: Mapped,
+        needed_by: Mapped | None,
         path: str,
         how: How,
         entry: FileEntry | None,
         outcome: Outcome,
         trail: list[SearchStep],
     ) -> Request:
+        requester = needed_by or self._main
         if outcome != Outcome.FOUND or entry is None:
             last = trail[-1].detail if trail else ""
             stopped_by = path if outcome == Outcome.STOPS else ""
@@ -246,18 +254,16 @@ class _MuslProcess:
         assert isinstance(elf, ElfFacts), "judge_for_musl lets only ELF files through"
         if self._is_a_libc(elf):
             return Request(name, requester, self._include_self(), How.RESERVED, None, tuple(trail))
-        one = Mapped(path, entry.path, entry.inode, elf, name, requester, how)
+        one = Mapped(path, entry.path, entry.inode, elf, name, needed_by, how)
         one.short_name = path.rpartition("/")[2] if searched else ""
         self._process.add(one)
         return Request(name, requester, one, how, None, tuple(trail))
 
     def _is_a_libc(self, elf: ElfFacts) -> bool:
         """A file that defines both of these is taken for a libc and replaced by musl itself."""
-        strings = elf.loader_strings
-        if strings is None and elf.soname != "libc.so.6":
+        if elf.symbols is None or not all(mark + b"\0" in elf.symbols.strings for mark in _LIBC_MARKS):
             return False
-        names = {one.name for one in elf.symbols.definitions()} if elf.symbols else set()
-        return {"__libc_start_main", "stdin"} <= names
+        return all(map(Exports(elf.symbols).answers_musl, _LIBC_MARKS))
 
     def _include_self(self) -> Mapped:
         if self._self not in self._process.objects:
