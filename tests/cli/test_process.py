@@ -42,18 +42,18 @@ def test_help_imports_only_what_reads_words() -> None:
     assert imported("--help") & HEAVY == {"argparse"}
 
 
-def fastest(command: list[str]) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
-
-    return min(once() for _ in range(15))
+def seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
 
 
 def test_version_takes_at_most_two_and_a_half_times_as_long_as_python_itself() -> None:
     require(SCRIPT.exists(), "the imagescan script is not installed: run make test")
-    assert fastest([str(SCRIPT), "--version"]) <= 2.5 * fastest([sys.executable, "-c", "pass"])
+    # The fastest of many runs that take turns: what else the machine does, slows both alike.
+    runs = [(seconds([str(SCRIPT), "--version"]), seconds([sys.executable, "-c", "pass"])) for _ in range(40)]
+    version, python = (min(times) for times in zip(*runs, strict=True))
+    assert version <= 2.5 * python
 
 
 def test_version_is_the_packages() -> None:
