@@ -174,17 +174,19 @@ def gather_facts(
 def _survey(
     filesystem: RootFilesystem, names: set[str]
 ) -> tuple[Mapping[ImagePath, FileEntry], tuple[FileEntry, ...]]:
-    """One walk: every file that an inspector knew something about, ordered by path; and every file
-    or symlink with one of these names."""
-    files: list[FileEntry] = []
-    named: list[FileEntry] = []
-    for entry in filesystem.walk():
-        if entry.kind == EntryKind.FILE and isinstance(entry.content, ElfFacts | Script | ForeignBinary):
-            files.append(entry)
-        if entry.kind in (EntryKind.FILE, EntryKind.SYMLINK) and entry.path.rpartition("/")[2] in names:
-            named.append(entry)
-    files.sort(key=lambda entry: entry.path)
-    return {entry.path: entry for entry in files}, tuple(named)
+    """Every file that an inspector knew something about, ordered by path; and every file or symlink
+    with one of these names, which only then takes a walk through the whole tree."""
+    files = {
+        entry.path: entry
+        for entry in filesystem.contents()
+        if isinstance(entry.content, ElfFacts | Script | ForeignBinary)
+    }
+    named = (
+        entry
+        for entry in (filesystem.walk() if names else ())
+        if entry.kind in (EntryKind.FILE, EntryKind.SYMLINK) and entry.path.rpartition("/")[2] in names
+    )
+    return files, tuple(named)
 
 
 def _scripts(

@@ -128,7 +128,7 @@ def _gather(
     simulation = Simulation(filesystem, _process_environment(manifest.config, filesystem, options))
     link_maps = {
         entry.path: simulation.link_map(entry.path)
-        for entry in filesystem.walk()
+        for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts) and entry.content.kind != ElfKind.OTHER
     }
     unread = tuple(
@@ -159,7 +159,7 @@ def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:
     """ELF files with a whole header and damage further in: judged as far as they could be read."""
     return tuple(
         Incomplete(entry.path, f"damaged ELF file: {entry.content.damage}", entry.layer)
-        for entry in filesystem.walk()
+        for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts) and entry.content.damage
     )
 

@@ -133,6 +133,10 @@ class RootFilesystem(Protocol):
         """Every entry of the merged tree except the root, parents first, siblings by name."""
         ...
 
+    def contents(self) -> Iterator[FileEntry]:
+        """The entries of ``walk`` that carry content, by path, without going through all of them."""
+        ...
+
     def children(self, directory: str) -> tuple[str, ...]:
         """Sorted names in a directory given by its canonical path; empty when there is none."""
         ...

@@ -22,6 +22,7 @@ class MergedFilesystem:
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
         self._resolved: dict[str, DirectoryResolution] = {}
+        self._contents: tuple[FileEntry, ...] | None = None
 
     @property
     def layer_count(self) -> int:
@@ -96,17 +97,19 @@ class MergedFilesystem:
 
     def contents(self) -> Iterator[FileEntry]:
         """The entries of ``walk`` that carry content, by path, without going through all of them."""
+        if self._contents is None:
+            self._contents = tuple(self._find_contents())
+        return iter(self._contents)
+
+    def _find_contents(self) -> Iterator[FileEntry]:
         overlay = self._overlay
-        paths = {entry.path for entry in self._linked()}
+        found = {entry.path: entry for entry in self._linked()}
         for number, layer in enumerate(overlay.layers):
             for source, content in layer.contents():
-                found = overlay.at(overlay.settled.location(number, source))
-                if found is not None and found[0].layer == number and found[0].content is content:
-                    paths.add(found[0].path)
-        for path in sorted(paths):
-            found = overlay.at(path)
-            if found is not None:
-                yield found[0]
+                visible = overlay.at(overlay.settled.location(number, source))
+                if visible is not None and visible[0].layer == number and visible[0].content is content:
+                    found[visible[0].path] = visible[0]
+        return (found[path] for path in sorted(found))
 
     def _linked(self) -> Iterator[FileEntry]:
         for layer, source in self._overlay.settled.hard_links:

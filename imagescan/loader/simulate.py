@@ -112,7 +112,7 @@ class Simulation:
         """How often the image's programs ask for each interpreter that exists, by ABI."""
         if self._common is None:
             self._common = {}
-            for entry in self._filesystem.walk():
+            for entry in self._filesystem.contents():
                 elf = entry.content
                 if isinstance(elf, ElfFacts) and elf.kind == ElfKind.PROGRAM and elf.interpreter:
                     identity = self._identity(elf.interpreter)

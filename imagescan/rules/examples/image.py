@@ -56,7 +56,7 @@ def example_facts(image: ExampleImage) -> ImageFacts:
     simulation = Simulation(filesystem, process)
     link_maps = {
         entry.path: simulation.link_map(entry.path)
-        for entry in filesystem.walk()
+        for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts) and entry.content.kind is not ElfKind.OTHER
     }
     return gather_facts(manifest, filesystem, link_maps)
