@@ -77,9 +77,10 @@ class Context:
         except OSError as error:
             raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
 
-    def complain(self, error: BaseException) -> None:
-        """One line on standard error; for what is no ``ImageScanError``, a word that it is a bug."""
-        self.stderr.write(complaint(error, self.environment))
+    def complain(self, error: BaseException, image: str) -> None:
+        """One line on standard error that names the image; for what is no ``ImageScanError``, a word
+        that it is a bug."""
+        self.stderr.write(complaint(error, self.environment, image))
 
     def scan_options(self) -> ScanOptions:
         """The settings as ``imagescan.scan`` takes them."""
@@ -92,15 +93,25 @@ class Context:
         )
 
 
-def complaint(error: BaseException, environment: Mapping[str, str]) -> str:
+def complaint(error: BaseException, environment: Mapping[str, str], image: str = "") -> str:
     """What standard error says of an error; with IMAGESCAN_DEBUG=1 its traceback before it."""
     debug = environment.get("IMAGESCAN_DEBUG", "") not in ("", "0")
     details = "".join(traceback.format_exception(error)) if debug else ""
-    if isinstance(error, ImageScanError):
-        return f"{details}imagescan: error: {visible(str(error))}\n"
-    kind, text = type(error).__name__, visible(str(error))[:500]
+    known = isinstance(error, ImageScanError)
+    text = str(error) if known else f"{type(error).__name__}: {str(error)[:500]}"
+    if image and not _names(text, image):
+        text = f"{image}: {text}"
     hint = "" if debug else "; set IMAGESCAN_DEBUG=1 for details"
-    return f"{details}imagescan: error: {kind}: {text} (this is a bug in imagescan{hint})\n"
+    bug = "" if known else f" (this is a bug in imagescan{hint})"
+    return f"{details}imagescan: error: {visible(text)}{bug}\n"
+
+
+def _names(text: str, image: str) -> bool:
+    """Whether a message names the image already: as the user did, or without transport or tag."""
+    without_transport = image.partition(":")[2] or image
+    return any(
+        name in text for name in (image, without_transport, without_transport.rpartition(":")[0]) if name
+    )
 
 
 def wants_colour(environment: Mapping[str, str], stream: TextIO) -> bool:

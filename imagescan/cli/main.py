@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from imagescan.cli.arguments import parse
 from imagescan.cli.context import Context, Scan, complaint
 from imagescan.cli.settings import settle
+from imagescan.errors import UsageError
 from imagescan.gate import ExitCode
 from imagescan.options import ScanOptions
 
@@ -69,16 +70,26 @@ def _dispatch(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argpa
 
         return scanning.run(context, words.images)
     if words.command in ("tree", "why"):
-        from imagescan.cli import linking
-
-        if words.command == "tree":
-            return linking.tree(context, words.image, words.program)
-        return linking.why(context, words.image, words.object)
+        return _show_links(context, words)
     from imagescan.cli import ruling
 
     if words.command == "explain":
         return ruling.explain(context, words.rule)
     return ruling.list_rules(context) if words.action == "list" else ruling.test_rules(context)
+
+
+def _show_links(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argparse.Namespace
+    from imagescan.cli import linking
+
+    try:
+        if words.command == "tree":
+            return linking.tree(context, words.image, words.program)
+        return linking.why(context, words.image, words.object)
+    except (UsageError, BrokenPipeError):  # not of the image
+        raise
+    except Exception as error:
+        context.complain(error, words.image)
+        return ExitCode.NOT_JUDGED
 
 
 def _scan(image: str, options: ScanOptions) -> tuple[ScannedImage, ...]:

@@ -30,7 +30,7 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
         try:
             results = scan_with_progress(context, image)
         except Exception as error:
-            context.complain(error)
+            context.complain(error, image)
             judged.append(_unreadable(image, error))
         else:
             judged += [_judge(context, result.report) for result in results]

@@ -62,7 +62,8 @@ def indented(text: Text, indent: int) -> RenderableType:
 
 
 def render(parts: list[RenderableType], terminal: Terminal) -> str:
-    """The parts below each other, as text with or without colour codes, no trailing spaces."""
+    """The parts below each other, as text with or without colour codes, no trailing spaces. A text
+    with ``no_wrap`` stays one line, however long."""
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -77,5 +78,5 @@ def render(parts: list[RenderableType], terminal: Terminal) -> str:
         _environ={},
     )
     for part in parts:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().split("\n")[:-1])

@@ -52,7 +52,8 @@ def report_text(
 
 def _verdict_line(report: ScanReport, verdict: Verdict) -> Text:
     word, style = _VERDICTS[verdict.exit_code]
-    line = Text(f"{word}  ", style=STYLES[style], overflow="fold")
+    # One line for each image, so that it can be searched for.
+    line = Text(f"{word}  ", style=STYLES[style], no_wrap=True)
     line.append_text(safe(report.image.reference, STYLES["object"]))
     if report.image.platform:
         line.append("  ").append_text(safe(report.image.platform, "default not bold"))

@@ -54,5 +54,5 @@ def test_why_of_something_unknown_says_so() -> None:
 def test_an_unreadable_image_is_one_line_here_too() -> None:
     from imagescan.errors import NotFound
 
-    done = imagescan("tree", "x", answers={"x": NotFound("no such image", where="x")})
+    done = imagescan("tree", "x", answers={"x": NotFound("no such image")})
     assert (done.code, done.stderr) == (2, "imagescan: error: x: no such image\n")

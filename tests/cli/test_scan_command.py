@@ -65,6 +65,14 @@ def test_an_unreadable_image_has_its_place_in_the_json() -> None:
     assert documents[1]["incomplete"][0]["reason"] == "layer 3: wrong digest"
 
 
+def test_an_error_always_names_its_image() -> None:
+    answers = {"oci:/some/where:tag": NotFound("no index.json"), "a": NotFound("gone", where="a")}
+    assert imagescan("oci:/some/where:tag", answers=answers).stderr == (
+        "imagescan: error: oci:/some/where:tag: no index.json\n"
+    )
+    assert imagescan("a", answers=answers).stderr == "imagescan: error: a: gone\n"
+
+
 def test_a_single_unreadable_image_gives_one_line_in_all() -> None:
     done = imagescan("cut", answers={"cut": NotFound("no such image")})
     assert (done.code, done.stdout) == (2, "")
@@ -103,8 +111,8 @@ def test_a_bug_is_one_line_and_its_details_are_a_wish() -> None:
 
 
 def test_an_error_never_brings_the_images_control_characters() -> None:
-    done = imagescan("x", answers={"x": NotFound("\x1b]0;owned\x07\nPASSED", where="\u202e")})
-    assert done.stderr == "imagescan: error: \\u202e: \\x1b]0;owned\\x07\\x0aPASSED\n"
+    done = imagescan("x", answers={"x": NotFound("\x1b]0;owned\x07\nPASSED", where="x\u202e")})
+    assert done.stderr == "imagescan: error: x\\u202e: \\x1b]0;owned\\x07\\x0aPASSED\n"
 
 
 def test_quiet_is_one_line_for_each_image() -> None:
