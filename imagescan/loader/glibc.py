@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
@@ -33,6 +34,8 @@ from imagescan.loader.values import (
 from imagescan.loader.versions import check_versions
 
 _VDSO = frozenset(("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"))
+# What _dl_signal_error keeps apart from its text, and do_preload leaves out.
+_ERRNO_WORDS = re.compile(r"(?<=^cannot open shared object file): .*|(?<=^cannot read file data): .*")
 _COMMENT = re.compile(r"#[^\n]*")
 _SET_USER_ID, _SET_GROUP_ID = 0o4000, 0o2000
 
@@ -74,7 +77,7 @@ class GlibcLoader:
             platform.cache_flags if platform else frozenset(),
             _subdirectories(platform, environment.cpu, version),
         )
-        self._binder = Binder(is_musl=False)
+        self._binder = Binder()
 
     def _read_cache(self, path: str) -> LoaderCache | None:
         entry = self._filesystem.resolve(path, who=self._environment.credentials).entry
@@ -131,6 +134,8 @@ class _GlibcProcess:
             # The kernel maps the program, so glibc does not know its inode.
             has_identity=not is_program,
         )
+        if is_program:
+            self._process.names[""] = self._main  # l_name of what the kernel mapped
         if elf.soname is not None:
             self._process.sonames[elf.soname] = self._main
         self._interpreter = self._map_interpreter()
@@ -215,8 +220,10 @@ class _GlibcProcess:
             if "/" in name
             else self._search.find(name, self._plan(requester))
         )
-        if result.entry is None:
-            return Request(raw, requester, None, None, result.missing, result.trail)
+        if result.entry is None and result.missing is not None:
+            missing = replace(result.missing, about=result.missing.stopped_by or name)
+            return Request(raw, requester, None, None, missing, result.trail)
+        assert result.entry is not None, "a search that finds nothing says why"
         return self._map(requester, raw, name, result, result.entry, on_new, before)
 
     def _map(
@@ -237,7 +244,8 @@ class _GlibcProcess:
         assert isinstance(elf, ElfFacts), "open_verify lets only ELF files through"
         judgement = self._search.map_object(elf)
         if judgement.outcome != Outcome.FOUND:
-            return Request(raw, requester, None, None, Missing(judgement.detail, result.path), result.trail)
+            missing = Missing(judgement.detail, result.path, about=name)
+            return Request(raw, requester, None, None, missing, result.trail)
         assert result.how is not None
         one = Mapped(result.path, entry.path, entry.inode, elf, name, requester, result.how)
         self._process.add(one, before=before)
@@ -340,6 +348,7 @@ class _GlibcProcess:
             LoaderFault(
                 "preload-failed",
                 name,
-                f"ERROR: ld.so: object '{name}' from {origin} cannot be preloaded ({reason}): ignored.",
+                f"ERROR: ld.so: object '{name}' from {origin} cannot be preloaded "
+                f"({_ERRNO_WORDS.sub('', reason)}): ignored.",
             )
         )
