@@ -12,7 +12,17 @@ import pytest
 
 from tests.loader.compile import Need, hosted, zig
 from tests.loader.known import wrong
-from tests.loader.loaders import GLIBC, GLIBC_231, GLIBC_236, GLIBC_241, MUSL, MUSL_122, MUSL_123, MUSL_125
+from tests.loader.loaders import (
+    GLIBC,
+    GLIBC_231,
+    GLIBC_236,
+    GLIBC_241,
+    MUSL,
+    MUSL_122,
+    MUSL_123,
+    MUSL_125,
+    Loader,
+)
 from tests.loader.outcome import absent, fails, starts
 from tests.loader.scene import Scene
 from tests.oracle.truth import describe, inside
@@ -338,6 +348,46 @@ def test_t81_a_program_for_a_newer_glibc_misses_each_node_that_is_newer(scene: S
         assert (ended.code == 0) == (loader is GLIBC_241) and bool(told) == (loader is not GLIBC_241)
         said = {miss.version for miss in scene.link_map(loader, "/t/app").missing_versions}
         scene.claim(said == told, f"{loader}: {said}, not {told}")
+
+
+MIXED = {
+    "newer": (GLIBC_236, GLIBC_241, "undefined symbol __tunable_is_initialized of /t/d/libc.so.6"),
+    "much newer": (
+        GLIBC_231,
+        GLIBC_236,
+        "version GLIBC_2.35 not in /lib64/ld-linux-x86-64.so.2 for /t/d/libc.so.6",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_t82_a_libc_of_another_build_misses_what_its_own_loader_would_give_it(
+    scene: Scene, kind: str
+) -> None:
+    loader, other, reason = MIXED[kind]
+    scene.program("/t/app", ["libc.so.6"], calls=[])
+    scene.copy("/t/d/libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6", other)
+    scene.expect("/t/app", fails(reason), [loader], variables={"LD_LIBRARY_PATH": "/t/d"})
+
+
+@pytest.mark.parametrize(("loader", "other"), [(GLIBC_241, GLIBC_236), (GLIBC_236, GLIBC_231)], ids=str)
+def test_t82_an_older_libc_has_every_name_and_dies_all_the_same(
+    scene: Scene, loader: Loader, other: Loader
+) -> None:
+    """Nothing in the link map tells it: only that libc and loader are of two builds."""
+    scene.program("/t/app", ["libc.so.6"], calls=[])
+    scene.copy("/t/d/libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6", other)
+    variables = {"LD_LIBRARY_PATH": "/t/d"}
+    assert scene.run(loader, "/t/app", variables=variables).code != 0
+    model = scene.link_map(loader, "/t/app", variables=variables)
+    assert model.loader is not None and model.loader.elf is not None
+    libc = next(one.elf for one in model.objects if one.path == "/t/d/libc.so.6")
+    scene.claim(
+        libc.loader_strings is not None
+        and libc.loader_strings.glibc_version == other.version
+        and model.loader.version == loader.version,
+        f"the two releases are not told: {libc.loader_strings}",
+    )
 
 
 RELOCATED = (

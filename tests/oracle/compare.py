@@ -109,12 +109,28 @@ def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
             one.path: (paths[one.requester], _how(one, asked)) for one in model.objects if one.how in SEARCHED
         }
         yield from _mappings(truth.file, "search that found", asked, said)
+        yield from _trails(root, truth, model)
     absent = {name for name, path in truth.objects if not path}
     # LD_VERBOSE also says "not found" where the whole library is, which ends a real start before.
     told = sorted(miss for miss in truth.missing_versions if miss[1] not in absent)
     versions = sorted({(miss.needed_by, miss.library, miss.version) for miss in model.missing_versions})
     yield from differ("missing versions", told, versions)
     yield from _symbols(truth, model)
+
+
+def _trails(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
+    """Every candidate that glibc tries in a directory that exists is on the trail that imagescan
+    tells, in the same order."""
+    paths = [one.path for one in model.objects]
+    trails = {
+        (paths[one.requester], one.needed): [step.candidate for step in one.trail]
+        for one in reversed(model.resolutions)
+    }
+    for request in truth.requests:
+        told = iter(trails.get((request.requester, request.name), []))
+        tried = [path for path in request.tried if inside(root, path).parent.is_dir()]
+        if not all(path in told for path in tried):
+            yield Disagreement(truth.file, f"candidates for {request.name}", tried, "others")
 
 
 def _how(one: LoadedObject, asked: dict[str, tuple[str, str]]) -> str:

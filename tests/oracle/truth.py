@@ -57,12 +57,14 @@ MIPS64EL = Platform("EM_MIPS", "/lib64/ld.so.1", "qemu-mips64el-static")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The first request for one name: by whom, answered with which path, found how ("" unknown)."""
+    """The first request for one name: by whom, answered with which path, found how ("" unknown), and
+    every candidate tried. glibc does not try a directory again that it once found absent."""
 
     name: str
     requester: str
     path: str
     how: str
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +316,11 @@ def _requests(err: str, file: str) -> Iterator[Request]:
     """
     name = requester = how = path = ""
     cached = False
+    tried: list[str] = []
     for line in err.splitlines():
         text = line.partition(":\t")[2].strip()
         if match := re.fullmatch(r"file=(.+) \[0\];  needed by (.+) \[0\](?: \(relocation.*)?", text):
-            name, requester, cached = match[1], match[2], False
+            name, requester, cached, tried = match[1], match[2], False, []
             how, path = ("path", name) if "/" in name else ("", "")
         elif match := re.match(r"search path=.*\((.+?)(?: /.*)?\)$", text):
             how = SEARCHES.get(match[1], match[1])
@@ -327,8 +330,9 @@ def _requests(err: str, file: str) -> Iterator[Request]:
             how, cached = "cache", True
         elif text.startswith("trying file="):
             path = text.removeprefix("trying file=")
+            tried.append(path)
         elif name and text == f"file={name} [0];  generating link map":
-            yield Request(name, requester, path, how)
+            yield Request(name, requester, path, how, tuple(tried))
             name = ""
 
 
