@@ -1,0 +1,1 @@
+"""How fast imagescan is, against the physical limit and its peers; ``docs/performance.md`` explains."""
