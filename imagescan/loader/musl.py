@@ -68,7 +68,7 @@ class MuslLoader:
         resolution = self.filesystem.resolve(path, who=self.environment.credentials)
         entry = resolution.entry
         if entry is None:
-            if resolution.error in (PathError.ENOENT, PathError.ENOTDIR, None):
+            if resolution.error == PathError.ENOENT:
                 return _DEFAULT_PATH, How.DEFAULT
             return (), How.PATH_FILE
         readable = entry.permits(self.environment.credentials, 4)
@@ -158,6 +158,8 @@ class _MuslProcess:
         A preload is needed by nobody, so no run path helps to find it, nor what it needs itself.
         """
         requester = needed_by or self._main
+        if not name:
+            return Request(name, requester, None, None, Missing("Invalid argument"))
         if name.startswith(_RESERVED) or name == self._loader.identity.requested:
             how = How.RESERVED if name.startswith(_RESERVED) else How.LOADER
             return Request(name, requester, self._include_self(), how)
@@ -180,7 +182,9 @@ class _MuslProcess:
                 entry, outcome = self._try(source, directory, candidate, owner, trail)
                 if outcome in (Outcome.FOUND, Outcome.STOPS, Outcome.LIST_ABANDONED):
                     return self._answer(name, needed_by, candidate, source, entry, outcome, trail)
-        return Request(name, needed_by or self._main, None, None, Missing(_ABSENT), tuple(trail))
+        # The message is the last open's errno, whatever the others said.
+        last = trail[-1].detail if trail else ""
+        return Request(name, needed_by or self._main, None, None, Missing(last or _ABSENT), tuple(trail))
 
     def _lists(self, needed_by: Mapped | None) -> list[tuple[How, str, tuple[str, ...]]]:
         lists = [(How.LIBRARY_PATH, "", self._library_path)]

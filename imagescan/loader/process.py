@@ -63,6 +63,12 @@ class Process:
             self.inodes.setdefault(one.inode, one)
         return one
 
+    def move(self, one: Mapped, *, before: Mapped) -> None:
+        """Put an object that comes later in the list before another, as filters do."""
+        if self.objects.index(one) > self.objects.index(before):
+            self.objects.remove(one)
+            self.objects.insert(self.objects.index(before), one)
+
     def finish(self) -> tuple[tuple[LoadedObject, ...], tuple[Resolution, ...], list[list[int]]]:
         """Freeze: objects, resolutions, and for each object the positions that it needs directly."""
         position = {id(one): index for index, one in enumerate(self.objects)}
