@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from imagescan.filesystem.values import RootFilesystem
-from imagescan.layers.values import ImagePath
+from imagescan.layers.values import ImagePath, LayerIndex
 from imagescan.loader.values import LinkMap
 from tests.loader import compile as compiler
 from tests.loader.compile import GLIBC_INTERPRETER, MUSL_INTERPRETER, Need
@@ -30,7 +30,9 @@ from tests.oracle.roots import root as whole_root
 from tests.oracle.truth import inside
 
 CAPABILITY = "security.capability"
-OBSERVERS: list[Callable[[Loader, Path, str, Outcome, Mapping[str, str], str], None]] = []  # of real starts
+OBSERVERS: list[
+    Callable[[Loader, Path, str, Outcome, Mapping[str, str], str, bool], None]
+] = []  # of real starts
 
 
 class ModelDisagrees(AssertionError):
@@ -42,7 +44,7 @@ class Scene:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._steps: list[Callable[[Path, Loader], None]] = []
+        self._steps: list[Callable[[Path, Loader], object]] = []
         self._roots: dict[Loader, tuple[Path, int]] = {}
         self._views: dict[Loader, tuple[RootFilesystem, int]] = {}
 
@@ -188,11 +190,19 @@ class Scene:
                 interpreter or (MUSL_INTERPRETER if musl else GLIBC_INTERPRETER),
             )
             assert real == expected, f"the real {loader} on {path}: {real}, not {expected}"
-            for observe in OBSERVERS:
-                observe(loader, self.root(loader), path, real, variables or {}, directory)
             claimed = of_link_map(
                 self.link_map(loader, path, variables=variables, directory=directory, uid=uid, cpu=cpu)
             )
+            for observe in OBSERVERS:
+                observe(
+                    loader,
+                    self.root(loader),
+                    path,
+                    real,
+                    variables or {},
+                    directory,
+                    claimed == (model or expected),
+                )
             if claimed != (model or expected):
                 lies.append(
                     f"{loader} on {path}:\n  expected {model or expected}\n  imagescan says {claimed}"
@@ -270,7 +280,7 @@ class Scene:
             self._views[loader] = (view, len(self._steps))
         return view
 
-    def _do(self, step: Callable[[Path, Loader], None]) -> None:
+    def _do(self, step: Callable[[Path, Loader], object]) -> None:
         self._steps.append(step)
 
 
@@ -328,7 +338,7 @@ def _member(tar: tarfile.TarFile, path: Path, name: str) -> tuple[tarfile.TarInf
     if member.isreg():
         try:
             value = os.getxattr(path, CAPABILITY)
-            member.pax_headers[f"SCHILY.xattr.{CAPABILITY}"] = value.decode("utf-8", "surrogateescape")
+            member.pax_headers = {f"SCHILY.xattr.{CAPABILITY}": value.decode("utf-8", "surrogateescape")}
         except OSError:
             pass
         return member, io.BytesIO(path.read_bytes())
@@ -345,7 +355,7 @@ def merged(suite: str, upper: bytes) -> RootFilesystem:
 
 
 @cache
-def _base_index(suite: str) -> object:
+def _base_index(suite: str) -> LayerIndex:
     from imagescan.content import FileInspector
     from imagescan.layers.index import index_layer
 

@@ -265,7 +265,6 @@ def test_t97_a_missing_preload_is_passed_over(scene: Scene, value: str) -> None:
     scene.expect("/t/app", starts(PRELOADED, "/t/d/libm1.so.1"), GLIBC + MUSL, variables=variables)
 
 
-@wrong("musl's load_preload has no needing object: no run path is searched")
 def test_t97_a_preload_without_slash_is_searched_in_the_programs_run_path_under_glibc_only(
     scene: Scene,
 ) -> None:

@@ -9,9 +9,10 @@ immediate and lazy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import Binding, How, LinkMap, LoadedObject
@@ -94,7 +95,9 @@ def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
 
     loader = str(model.loader.kind) if model.loader else "none"
     yield from differ("loader", truth.loader, loader)
-    refused = model.interpreter_fault is not None or any(gone.missing.stopped_by for gone in model.missing)
+    refused = model.interpreter_fault is not None or any(
+        gone.missing.stopped_by for gone in model.missing if gone.missing
+    )
     yield from differ("refused", truth.refusal, (refused and "refused") or "")
     if truth.refusal:
         return
@@ -157,7 +160,7 @@ def _edges(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:
 
 
 def _mappings(
-    file: str, fact: str, expected: dict[object, object], claimed: dict[object, object]
+    file: str, fact: str, expected: Mapping[Any, object], claimed: Mapping[Any, object]
 ) -> Iterator[Disagreement]:
     for key in expected.keys() | claimed.keys():
         if expected.get(key, "nothing asked") != claimed.get(key, "nothing asked"):

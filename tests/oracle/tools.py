@@ -130,11 +130,13 @@ def of_traps() -> dict[str, Counter[str]]:
         real: Outcome,
         variables: Mapping[str, str],
         working: str,
+        agrees: bool,
     ) -> None:
         if loader not in (GLIBC_241, MUSL_125):
             return
         counter = counts[loader.family]
         counter["starts"] += 1
+        counter["imagescan"] += agrees
         expected = {
             canonical(directory, path if path.startswith("/") else f"{working}/{path}")
             for path in real.objects
