@@ -100,8 +100,10 @@ class SymbolTable:
                 other & 3 in _LOCAL_VISIBILITIES,
             )
 
-    def references(self) -> list[SymbolReference]:
-        """Every strong undefined symbol that a relocation uses; weak ones resolve to 0 silently."""
+    def references(self, *, weak: bool = False) -> list[SymbolReference]:
+        """Every strong undefined symbol that a relocation uses, on request also the weak ones, which
+        resolve to 0 silently."""
+        bindings = (_GLOBAL, _WEAK) if weak else (_GLOBAL,)
         labels = {index: (_bytes(name), file, hidden) for index, name, file, hidden in self.version_names}
         versions = self._version_column()
         strings, find = self.strings, self.strings.find
@@ -112,7 +114,7 @@ class SymbolTable:
             if (index + 1) * row > len(self.symbols):
                 break
             name, info, other, section, _value = self._fields(unpack(self.symbols, index * row))
-            if section != _UNDEFINED or info >> 4 != _GLOBAL or other & 3 in _LOCAL_VISIBILITIES:
+            if section != _UNDEFINED or info >> 4 not in bindings or other & 3 in _LOCAL_VISIBILITIES:
                 continue
             number = versions[index] & 0x7FFF if index < len(versions) else 1
             label, library, hidden = None, "", False

@@ -85,11 +85,12 @@ class Exports:
 class Binder:
     """Finds unanswered references in link maps of one image; remembers each file's symbols.
 
-    ``musl`` is the musl loader itself, None for glibc.
+    ``aliases`` is the file that answers ``X64`` with its ``X`` (musl from 1.2.4), or None.
     """
 
-    def __init__(self, musl: ElfFacts | None = None) -> None:
-        self._musl = Exports(musl.symbols) if musl is not None else None
+    def __init__(self, *, is_musl: bool, aliases: ElfFacts | None = None) -> None:
+        self._is_musl = is_musl
+        self._aliases = Exports(aliases.symbols) if aliases is not None else None
         self._exports: dict[tuple[int, int], Exports] = {}
         self._references: dict[tuple[int, int], list[SymbolReference]] = {}
         self._residuals: dict[tuple[tuple[int, int], ...], list[SymbolReference]] = {}
@@ -102,15 +103,20 @@ class Binder:
         return found
 
     def missing(
-        self, objects: Sequence[LoadedObject], needed: Sequence[Iterable[int]], *, bind_now: bool
+        self,
+        objects: Sequence[LoadedObject],
+        needed: Sequence[Iterable[int]],
+        first: int = 0,
+        *,
+        bind_now: bool,
     ) -> tuple[MissingSymbol, ...]:
-        """Every strong reference of every object that no object of the list answers.
+        """Every strong reference of the objects from ``first`` on that no object of the list answers.
 
         ``needed`` gives, for each object, the positions of those that it needs directly: nearly
         every reference is answered there, and that part of the answer is shared between maps.
         """
         missing = []
-        for one, direct in zip(objects, needed, strict=True):
+        for one, direct in zip(objects[first:], needed[first:], strict=True):
             residual = self._residual(one, [objects[position] for position in direct])
             for reference in residual:
                 if not any(self._answers(other, reference) for other in objects):
@@ -135,18 +141,19 @@ class Binder:
 
     def _answers(self, provider: LoadedObject, reference: SymbolReference) -> bool:
         exports = self.exports(provider)
-        if self._musl is None:
+        if not self._is_musl:
             return exports.answers(reference)
         name = reference.name
         # get_lfs64 asks musl itself, also when nothing needs a libc.
-        return exports.answers_musl(name) or (name in _LFS64 and self._musl.answers_musl(_LFS64[name]))
+        return exports.answers_musl(name) or (
+            self._aliases is not None and name in _LFS64 and self._aliases.answers_musl(_LFS64[name])
+        )
 
     def _missing_symbol(self, one: LoadedObject, reference: SymbolReference, bind_now: bool) -> MissingSymbol:
-        # musl relocates everything at start; glibc defers JUMP_SLOTs of objects that allow it.
-        lazy = reference.lazy and not (self._musl is not None or bind_now or one.elf.bind_now)
+        lazy = reference.lazy and not (bind_now or one.elf.bind_now)
         return MissingSymbol(
             symbol=_text(reference.name),
-            version=None if self._musl is not None or reference.version is None else _text(reference.version),
+            version=None if self._is_musl or reference.version is None else _text(reference.version),
             needed_by=one.path,
             binding=Binding.LAZY if lazy else Binding.IMMEDIATE,
             library=reference.library,

@@ -44,15 +44,24 @@ class LoaderCache:
     entries: dict[tuple[object, ...], tuple[CacheEntry, ...]]
     generator: str = ""
 
-    def lookup(self, name: str, flags: frozenset[int], hwcaps: tuple[str, ...]) -> CacheEntry | None:
+    def lookup(
+        self, name: str, flags: frozenset[int], hwcaps: tuple[str, ...], legacy: int | None = None
+    ) -> CacheEntry | None:
         """The one entry that answers for ``name``: the best usable hwcaps entry, else the first
-        ordinary one with accepted flags. Mirrors ``search_cache``: never a second choice."""
+        ordinary one with accepted flags. Mirrors ``search_cache``: never a second choice.
+
+        ``legacy`` has the bits of the older hwcap words that the CPU satisfies, None from glibc 2.37
+        on, which uses no such entry.
+        """
         ordinary: CacheEntry | None = None
         best: CacheEntry | None = None
         for entry in self.entries.get(comparison_key(name), ()):
-            if entry.flags not in flags or entry.hwcaps is None:
+            if entry.flags not in flags:
                 continue
-            if not entry.hwcaps:
+            if entry.hwcaps is None:
+                if legacy is not None and not entry.legacy & ~legacy:
+                    ordinary = ordinary or entry
+            elif not entry.hwcaps:
                 ordinary = ordinary or entry
             elif entry.hwcaps in hwcaps and (
                 best is None or hwcaps.index(entry.hwcaps) < hwcaps.index(best.hwcaps or "")

@@ -8,15 +8,16 @@ goes on after a failure, so that every missing library is seen and not only the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
-from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
+from imagescan.loader.assertions import lookup_assertions
 from imagescan.loader.binding import Binder
 from imagescan.loader.cache_file import LoaderCache, read_cache
 from imagescan.loader.candidates import GlibcAcceptance
+from imagescan.loader.dlopen import dlopen_faults
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import LoaderPlatform, platform_of
 from imagescan.loader.process import Mapped, Process, Request
@@ -36,6 +37,12 @@ from imagescan.loader.versions import check_versions
 _VDSO = frozenset(("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"))
 # What _dl_signal_error keeps apart from its text, and do_preload leaves out.
 _ERRNO_WORDS = re.compile(r"(?<=^cannot open shared object file): .*|(?<=^cannot read file data): .*")
+_NUMBERED = {
+    PathError.ENOTDIR.value: "Error 20",
+    "Is a directory": "Error 21",
+    PathError.ENAMETOOLONG.value: "Error 36",
+    PathError.ELOOP.value: "Error 40",
+}
 _COMMENT = re.compile(r"#[^\n]*")
 _SET_USER_ID, _SET_GROUP_ID = 0o4000, 0o2000
 
@@ -76,8 +83,9 @@ class GlibcLoader:
             cache_path,
             platform.cache_flags if platform else frozenset(),
             _subdirectories(platform, environment.cpu, version),
+            platform.legacy_hwcaps if platform and version is not None and version < (2, 37) else None,
         )
-        self._binder = Binder()
+        self._binder = Binder(is_musl=False)
 
     def _read_cache(self, path: str) -> LoaderCache | None:
         entry = self._filesystem.resolve(path, who=self._environment.credentials).entry
@@ -88,6 +96,12 @@ class GlibcLoader:
     def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
         """Load a program as the kernel starts it, or a library as ``ld.so LIBRARY`` would."""
         return _GlibcProcess(self, entry, elf, is_program=is_program).run()
+
+    def plugin_map(
+        self, host: FileEntry, host_elf: ElfFacts, plugin: FileEntry, elf: ElfFacts, *, now: bool
+    ) -> LinkMap:
+        """Start a program, let it open a plugin by path; what is missing is missing for the plugin."""
+        return _GlibcProcess(self, host, host_elf, is_program=True).dlopen(plugin, elf, now=now)
 
     def is_secure(self, entry: FileEntry) -> bool:
         """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6)."""
@@ -126,9 +140,11 @@ class _GlibcProcess:
         self._loader = loader
         self._search = loader._search
         self._environment = loader._environment
+        self._is_program = is_program
         self._secure = is_program and loader.is_secure(entry)
         self._process = Process()
         self._faults: list[LoaderFault] = []
+        self._done: set[Mapped] = set()
         self._main = self._process.add(
             Mapped(entry.path, entry.path, entry.inode, elf, entry.path, None, How.PROGRAM),
             # The kernel maps the program, so glibc does not know its inode.
@@ -144,9 +160,40 @@ class _GlibcProcess:
     def run(self) -> LinkMap:
         """Load everything, then check versions and symbols."""
         self._preload()
-        queue = list(self._process.objects)
-        for one in queue:
-            queue.extend(self._load_needed(one))
+        self._load_all_needed()
+        return self._result(self._main, 0, 0)
+
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+        """Start the program, then open a plugin by its path (``dl_open_worker``, elf/dl-open.c): its
+        own run paths and the program's RPATH count, and what is loaded already answers."""
+        self._preload()
+        self._load_all_needed()
+        known, asked = len(self._process.objects), len(self._process.requests)
+        plugin = self._process.inodes.get(entry.inode) or self._loaded(entry.path)
+        if plugin is not None:
+            return self._result(plugin, known, asked)
+        plugin = self._process.add(
+            Mapped(entry.path, entry.path, entry.inode, elf, entry.path, self._main, How.DIRECT)
+        )
+        self._process.names.setdefault(entry.path, plugin)
+        if elf.soname is not None:
+            self._process.sonames.setdefault(elf.soname, plugin)
+        self._load_all_needed()
+        self._faults += dlopen_faults(
+            self._process.objects[known:], plugin, self._main.elf, self._loader._identity.version
+        )
+        return self._result(plugin, known, asked, now=now)
+
+    def _load_all_needed(self) -> None:
+        """Breadth-first over whatever is in the list and not yet done."""
+        while (
+            one := next((one for one in self._process.objects if one not in self._done), None)
+        ) is not None:
+            self._done.add(one)
+            self._load_needed(one)
+
+    def _result(self, of: Mapped, known: int, asked: int, *, now: bool = False) -> LinkMap:
+        """The link map, with checks of the objects from position ``known`` on only."""
         objects, resolutions, needed = self._process.finish()
         missing_names = frozenset(one.needed for one in resolutions if one.missing)
         position = {id(one): index for index, one in enumerate(self._process.objects)}
@@ -155,15 +202,20 @@ class _GlibcProcess:
             found = self._process.names.get(name)
             return objects[position[id(found)]] if found is not None and id(found) in position else None
 
-        versions, faults = check_versions(objects, answering, missing_names, self._loader._identity.version)
-        bind_now = bool(self._environment.variable("LD_BIND_NOW"))
+        version = self._loader._identity.version
+        versions, faults = check_versions(objects[known:], answering, missing_names, version)
+        bind_now = now or bool(self._environment.variable("LD_BIND_NOW"))
+        if any(fault.code == "no-version-information" for fault in faults):
+            faults += lookup_assertions(
+                objects, known, answering, self._loader._binder, version, bind_now=bind_now
+            )
         return LinkMap(
-            program=self._main.real,
+            program=of.real,
             loader=self._loader._identity,
             objects=objects,
-            resolutions=resolutions,
+            resolutions=resolutions[asked:],
             missing_versions=versions,
-            missing_symbols=self._loader._binder.missing(objects, needed, bind_now=bind_now),
+            missing_symbols=self._loader._binder.missing(objects, needed, known, bind_now=bind_now),
             faults=(*self._faults, *faults),
         )
 
@@ -179,26 +231,20 @@ class _GlibcProcess:
             self._process.sonames.setdefault(elf.soname, one)
         return one
 
-    def _load_needed(self, one: Mapped) -> list[Mapped]:
-        """Answer every needed, auxiliary and filter entry of an object; returns the new objects."""
-        new: list[Mapped] = []
+    def _load_needed(self, one: Mapped) -> None:
+        """Answer every needed, auxiliary and filter entry of an object."""
         for name in one.elf.needed:
-            request = self._request(one, name, new.append)
+            request = self._request(one, name)
             if request is not None:
                 self._process.requests.append(request)
         for name in (*one.elf.auxiliaries, *one.elf.filters):
-            request = self._request(one, name, new.append, before=one)
+            request = self._request(one, name, before=one)
             if request is not None and (request.found or name in one.elf.filters):
                 self._process.requests.append(request)
-        return new
+            if request is not None and request.found is not None:
+                self._process.move(request.found, before=one)
 
-    def _request(
-        self,
-        requester: Mapped,
-        raw: str,
-        on_new: Callable[[Mapped], None],
-        before: Mapped | None = None,
-    ) -> Request | None:
+    def _request(self, requester: Mapped, raw: str, before: Mapped | None = None) -> Request | None:
         """``_dl_map_object`` for one name; None when a token leaves nothing to ask for."""
         name = raw
         if has_token(raw):
@@ -221,10 +267,11 @@ class _GlibcProcess:
             else self._search.find(name, self._plan(requester))
         )
         if result.entry is None and result.missing is not None:
-            missing = replace(result.missing, about=result.missing.stopped_by or name)
+            about = result.missing.stopped_by or name
+            missing = replace(result.missing, about=about, message=self._words(result.missing.message))
             return Request(raw, requester, None, None, missing, result.trail)
         assert result.entry is not None, "a search that finds nothing says why"
-        return self._map(requester, raw, name, result, result.entry, on_new, before)
+        return self._map(requester, raw, name, result, result.entry, before)
 
     def _map(
         self,
@@ -233,7 +280,6 @@ class _GlibcProcess:
         name: str,
         result: SearchResult,
         entry: FileEntry,
-        on_new: Callable[[Mapped], None],
         before: Mapped | None,
     ) -> Request:
         known = self._process.inodes.get(entry.inode)
@@ -253,8 +299,14 @@ class _GlibcProcess:
         self._process.names.setdefault(result.path, one)
         if elf.soname is not None:
             self._process.sonames.setdefault(elf.soname, one)
-        on_new(one)
         return Request(raw, requester, one, result.how, None, result.trail)
+
+    def _words(self, message: str) -> str:
+        """At start-up the loader knows few errno texts (elf/dl-minimal.c); dlopen has libc's."""
+        if not self._is_program:
+            return message
+        text, separator, errno = message.rpartition(": ")
+        return f"{text}{separator}{_NUMBERED.get(errno, errno)}"
 
     def _loaded(self, name: str) -> Mapped | None:
         """``_dl_lookup_map``: an object that was asked for by this name, or has it as soname (and
@@ -340,7 +392,7 @@ class _GlibcProcess:
                     self._preload_one(name, self._loader._preload_path)
 
     def _preload_one(self, name: str, origin: str) -> None:
-        request = self._request(self._main, name, lambda one: None)
+        request = self._request(self._main, name)
         if request is None or (request.missing is None and request.found is not None):
             return
         reason = request.missing.message if request.missing else "no such object"

@@ -34,6 +34,7 @@ _CONTINUES = (PathError.ENOENT, PathError.ENOTDIR, PathError.EACCES, PathError.E
 _MAXIMUM_NAME = 255
 _GCOMPAT_PRELOAD = "/lib/libgcompat.so.0"
 _ABSENT = "No such file or directory"
+_ALIASES_SINCE = (1, 2, 4)  # get_lfs64; before, libc exported the names
 _LIBC_MARKS = (b"__libc_start_main", b"stdin")
 # musl's own strerror, where its words are not glibc's (src/errno/__strerror.h).
 _WORDS = {PathError.ELOOP: "Symbolic link loop", PathError.ENAMETOOLONG: "Filename too long"}
@@ -54,11 +55,20 @@ class MuslLoader:
         self.identity = identity
         self.abi = abi
         self.system_path, self.system_source = self._read_system_path()
-        self.binder = Binder(musl=abi)
+        self.binder = Binder(
+            is_musl=True,
+            aliases=abi if identity.version is None or identity.version >= _ALIASES_SINCE else None,
+        )
 
     def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
         """Load a program as the kernel starts it, or a library as ``ld-musl LIBRARY`` would."""
         return _MuslProcess(self, entry, elf, is_program=is_program).run()
+
+    def plugin_map(
+        self, host: FileEntry, host_elf: ElfFacts, plugin: FileEntry, elf: ElfFacts, *, now: bool
+    ) -> LinkMap:
+        """Start a program, let it open a plugin by path; what is missing is missing for the plugin."""
+        return _MuslProcess(self, host, host_elf, is_program=True).dlopen(plugin, elf, now=now)
 
     def _read_system_path(self) -> tuple[tuple[str, ...], How]:
         """The path file ``PREFIX/etc/ld-musl-ARCH.path``, or the built-in directories where it does
@@ -111,14 +121,36 @@ class _MuslProcess:
     def run(self) -> LinkMap:
         """Load everything, then relocate everything: musl binds all symbols at start."""
         self._preload()
-        queue = list(self._process.objects)
-        for one in queue:
+        self._load_all_needed(0)
+        return self._result(self._main, 0, 0, now=True)
+
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+        """Start the program, then open a plugin by its path (``dlopen``): the program is who needs
+        it, and calls that a lazy opener leaves unresolved may never be made."""
+        self._preload()
+        self._load_all_needed(0)
+        known, asked = len(self._process.objects), len(self._process.requests)
+        plugin = self._process.inodes.get(entry.inode)
+        if plugin is None:
+            plugin = self._process.add(
+                Mapped(entry.path, entry.path, entry.inode, elf, entry.path, self._main, How.DIRECT)
+            )
+            self._load_all_needed(known)
+        return self._result(plugin, known, asked, now=now)
+
+    def _load_all_needed(self, first: int) -> None:
+        """Breadth-first over the list, which grows at its end meanwhile."""
+        position = first
+        while position < len(self._process.objects):
+            one = self._process.objects[position]
             for name in one.elf.needed:
-                known = len(self._process.objects)
                 self._process.requests.append(self._load_library(name, one))
-                queue.extend(self._process.objects[known:])
+            position += 1
+
+    def _result(self, of: Mapped, known: int, asked: int, *, now: bool) -> LinkMap:
+        """The link map, with checks of the objects from position ``known`` on only."""
         objects, resolutions, needed = self._process.finish()
-        for one in self._process.objects:
+        for one in self._process.objects[known:]:
             if one.elf.symbols is not None and one.elf.symbols.relative_ifunc:
                 message = f"Error relocating {one.path}: unsupported relocation type 37"
                 self._faults.append(LoaderFault("unsupported-relocation", one.path, message))
@@ -126,11 +158,11 @@ class _MuslProcess:
                 message = "loaded although it is for another machine: musl does not look at e_machine"
                 self._faults.append(LoaderFault("wrong-machine-loaded", one.path, message))
         return LinkMap(
-            program=self._main.real,
+            program=of.real,
             loader=self._loader.identity,
             objects=objects,
-            resolutions=resolutions,
-            missing_symbols=self._loader.binder.missing(objects, needed, bind_now=True),
+            resolutions=resolutions[asked:],
+            missing_symbols=self._loader.binder.missing(objects, needed, known, bind_now=now),
             faults=tuple(self._faults),
         )
 

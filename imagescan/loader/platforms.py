@@ -21,7 +21,8 @@ class LoaderPlatform:
 
     ``glibc_interpreter`` and ``musl_interpreter`` are the standard PT_INTERP strings,
     ``cache_flags`` what ld.so.cache marks its entries with, ``hwcaps`` all glibc-hwcaps names
-    best first, ``platform_token`` what ``$PLATFORM`` expands to ("" drops the element).
+    best first, ``platform_token`` what ``$PLATFORM`` expands to ("" drops the element),
+    ``legacy_hwcaps`` the bits of the older scheme that every CPU has (sysdeps/x86/dl-hwcap.h).
     """
 
     architecture: str  # as an OCI platform names it
@@ -30,13 +31,14 @@ class LoaderPlatform:
     cache_flags: frozenset[int]
     hwcaps: tuple[str, ...] = ()
     platform_token: str = ""
+    legacy_hwcaps: int = 1 << 63  # of the words in a cache before glibc 2.37; this bit is "tls"
 
 
 _X86_LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64-v2")
 _PLATFORMS = {
     "x86_64": LoaderPlatform(
         "amd64", "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1", frozenset((0x0303,)),
-        _X86_LEVELS, "x86_64",
+        _X86_LEVELS, "x86_64", 1 << 63 | 1 << 1,
     ),
     "x32": LoaderPlatform(
         "amd64", "/libx32/ld-linux-x32.so.2", "/lib/ld-musl-x32.so.1", frozenset((0x0803,)), (), "x86_64"

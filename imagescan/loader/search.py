@@ -57,6 +57,7 @@ class GlibcSearch:
         cache_path: str,
         cache_flags: frozenset[int],
         subdirectories: tuple[str, ...],
+        legacy_hwcaps: int | None,
     ) -> None:
         self._filesystem = filesystem
         self._environment = environment
@@ -66,6 +67,7 @@ class GlibcSearch:
         self._cache_path = cache_path
         self._cache_flags = cache_flags
         self._subdirectories = subdirectories
+        self._legacy_hwcaps = legacy_hwcaps
         self._usable: dict[str, tuple[str, ...]] = {}
         self._answers: dict[tuple[str, SearchPlan], SearchResult] = {}
 
@@ -124,7 +126,9 @@ class GlibcSearch:
         return None
 
     def _search_cache(self, name: str, no_default: bool, trail: list[SearchStep]) -> SearchResult | None:
-        hit = self._cache.lookup(name, self._cache_flags, self._environment.cpu) if self._cache else None
+        hit = None
+        if self._cache:
+            hit = self._cache.lookup(name, self._cache_flags, self._environment.cpu, self._legacy_hwcaps)
         if hit is None:
             detail = "no entry" if self._cache else "no cache"
             trail.append(SearchStep(How.CACHE, self._cache_path, "", Outcome.ABSENT, "", detail))

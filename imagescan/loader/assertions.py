@@ -1,0 +1,67 @@
+"""Where the symbol look-up of glibc up to 2.40 gives up on a library without versions.
+
+Objects in scope enter, ``LoaderFault`` values leave. Mirrors the assertion of ``check_match``
+(elf/dl-lookup.c, removed in 2.41): a versioned reference must not meet, before it is answered, a
+definition in an unversioned object that answers to the very file name of its version need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from imagescan.elf.symbols import SymbolReference
+from imagescan.loader.binding import Binder
+from imagescan.loader.values import LoadedObject, LoaderFault
+
+_LAST = (2, 40)
+_MESSAGE = (
+    "Inconsistency detected by ld.so: dl-lookup.c: check_match: "
+    "Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed!"
+)
+
+
+def lookup_assertions(
+    objects: Sequence[LoadedObject],
+    known: int,
+    answering: Callable[[str], LoadedObject | None],
+    binder: Binder,
+    glibc: tuple[int, ...] | None,
+    *,
+    bind_now: bool,
+) -> tuple[LoaderFault, ...]:
+    """One fault for each object, from position ``known`` on, whose immediate references make the
+    loader give up.
+
+    ``answering`` gives the loaded object that a file name stands for, as in ``check_versions``.
+    """
+    if glibc is None or glibc > _LAST:
+        return ()
+    return tuple(
+        LoaderFault("unversioned-provider", one.path, _MESSAGE)
+        for one in objects[known:]
+        if any(
+            _meets_unversioned(reference, objects, answering, binder)
+            for reference in _immediate(one, bind_now=bind_now)
+        )
+    )
+
+
+def _immediate(one: LoadedObject, *, bind_now: bool) -> Iterator[SymbolReference]:
+    if one.elf.symbols is None or not one.elf.version_needs:
+        return
+    for reference in one.elf.symbols.references(weak=True):
+        if reference.version is not None and (bind_now or one.elf.bind_now or not reference.lazy):
+            yield reference
+
+
+def _meets_unversioned(
+    reference: SymbolReference,
+    objects: Sequence[LoadedObject],
+    answering: Callable[[str], LoadedObject | None],
+    binder: Binder,
+) -> bool:
+    provider = answering(reference.library)
+    if provider is None or binder.exports(provider).has_versions:
+        return False
+    first = next((one for one in objects if binder.exports(one).answers(reference)), None)
+    return first is provider
