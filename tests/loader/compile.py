@@ -105,7 +105,7 @@ def library(
     if soname is not None:
         command.append(f"-Wl,-soname,{soname}")
     command += ["-Wl,--allow-shlib-undefined", *_run_path(rpath, runpath), *flags]
-    return _compile(command, source, needs, versions)
+    return _compile(command, source, needs, versions, compiler)
 
 
 def program(
@@ -175,15 +175,19 @@ def _run_path(rpath: str | None, runpath: str | None) -> list[str]:
 
 
 def _compile(
-    command: Sequence[str], source: str, needs: Sequence[str | Need], versions: str, objcopy: str = ""
+    command: Sequence[str],
+    source: str,
+    needs: Sequence[str | Need],
+    versions: str,
+    stubs: Sequence[str] = ("gcc",),
 ) -> bytes:
-    """Run the compiler unless the cache has what it would make."""
+    """Run the compiler unless the cache has what it would make; ``stubs`` compiles what is needed."""
     key = hashlib.sha256(repr((RECIPE, command, source, needs, versions)).encode()).hexdigest()
     made = cache_directory() / "objects" / key
     if not made.exists():
         require_tool(command[0])
         with tempfile.TemporaryDirectory() as directory, publish(made) as unfinished:
-            inputs = [_stub(Path(directory), at, need) for at, need in enumerate(needs)]
+            inputs = [_stub(Path(directory), at, need, stubs) for at, need in enumerate(needs)]
             if versions:
                 script = Path(directory, "versions")
                 script.write_text(versions)
@@ -194,11 +198,11 @@ def _compile(
     return made.read_bytes()
 
 
-def _stub(directory: Path, position: int, need: str | Need) -> str:
+def _stub(directory: Path, position: int, need: str | Need, compiler: Sequence[str]) -> str:
     need = Need(need) if isinstance(need, str) else need
     body = need.source or f"void {function_of(need.name)}(void) {{}}\n"
     path = directory / f"{position}.so"
-    path.write_bytes(library("", soname=need.name, source=body, versions=need.versions))
+    path.write_bytes(library("", soname=need.name, source=body, versions=need.versions, compiler=compiler))
     return str(path)
 
 
