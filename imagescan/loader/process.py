@@ -52,6 +52,7 @@ class Process:
     names: dict[str, Mapped] = field(default_factory=dict)
     sonames: dict[str, Mapped] = field(default_factory=dict)
     inodes: dict[tuple[int, int], Mapped] = field(default_factory=dict)
+    reordered: bool = False  # an object was put before an earlier one, so age and order differ
 
     def add(self, one: Mapped, *, before: Mapped | None = None, has_identity: bool = True) -> Mapped:
         """Put an object at the end of the list (or before another) and make it findable."""
@@ -59,6 +60,7 @@ class Process:
             self.objects.append(one)
         else:
             self.objects.insert(self.objects.index(before), one)
+            self.reordered = True
         if has_identity:
             self.inodes.setdefault(one.inode, one)
         return one
@@ -68,6 +70,18 @@ class Process:
         if self.objects.index(one) > self.objects.index(before):
             self.objects.remove(one)
             self.objects.insert(self.objects.index(before), one)
+            self.reordered = True
+
+    def named(self, name: str) -> Mapped | None:
+        """The first object in the list that was asked for by this name, or has it as soname; it
+        then answers to it as a name from now on."""
+        found = self.names.get(name)
+        if self.reordered:
+            found = next((one for one in self.objects if one is found or one.elf.soname == name), found)
+        found = found or self.sonames.get(name)
+        if found is not None:
+            self.names[name] = found
+        return found
 
     def finish(self) -> tuple[tuple[LoadedObject, ...], tuple[Resolution, ...], list[list[int]]]:
         """Freeze: objects, resolutions, and for each object the positions that it needs directly."""

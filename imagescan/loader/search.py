@@ -90,7 +90,8 @@ class GlibcSearch:
             return SearchResult(None, path, None, Missing(step.detail, path), tuple(trail))
         if step.outcome == Outcome.WRONG_CLASS:
             return SearchResult(None, path, None, Missing(step.detail, wrong_class=True), tuple(trail))
-        reason = step.detail or "No such file or directory"
+        skipped = step.outcome in (Outcome.WRONG_MACHINE, Outcome.KERNEL_TOO_OLD)
+        reason = PathError.ENOENT.value if skipped or not step.detail else step.detail
         return SearchResult(
             None, path, None, Missing(f"cannot open shared object file: {reason}"), tuple(trail)
         )
