@@ -125,7 +125,6 @@ def test_t45_a_file_shorter_than_an_elf_header_stops_both(two: Scene, text: byte
     expect_musl(two, MUSL_REFUSES)
 
 
-@wrong("says 'Is a directory'; at start-up glibc has no words for errno yet")
 def test_t46_a_directory_of_that_name_stops_both(two: Scene) -> None:
     two.directory(BAD)
     expect_glibc(two, "cannot read file data: Error 21")  # so early that errno has no words yet

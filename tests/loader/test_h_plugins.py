@@ -1,17 +1,20 @@
 """Traps T65 and T113 to T118: what a program that runs loads by itself.
 
-imagescan asks about a plugin as if it were started; the host that makes the difference is a program
-of its own here, so that both are known. Where only the run can tell, the real loaders alone are asked.
+A host opens one plugin by its path: the real one and imagescan's must say the same. What several dlopen
+calls of one process do to each other is not simulated; there only the real loaders are asked.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from imagescan.layers.values import ImagePath
+from imagescan.loader.simulate import Simulation
 from tests.loader.compile import Need, hosted, hosted_with
-from tests.loader.loaders import GLIBC, GLIBC_231, GLIBC_236, GLIBC_241, MUSL, MUSL_123, MUSL_125
+from tests.loader.loaders import GLIBC, GLIBC_231, GLIBC_236, GLIBC_241, MUSL, MUSL_123, MUSL_125, Loader
 from tests.loader.outcome import absent, of_link_map
 from tests.loader.scene import Scene
+from tests.oracle.model import environment
 from tests.requirements import require_tool
 
 pytestmark = pytest.mark.oracle
@@ -43,13 +46,17 @@ def host(scene: Scene, path: str, *flags: str, source: str = "", musl: bool = Fa
     scene.file(path, hosted(HOST % source, compiler, *flags), 0o755)
 
 
-def opens(
-    scene: Scene, loader: object, program: str, *files: str, scope: str = "local", **options: object
-) -> str:
-    """What dlopen says of the last file."""
-    ended = scene.run(loader, program, [scope, *files], **options)  # type: ignore[arg-type]
+def opens(scene: Scene, loader: Loader, program: str, *files: str, scope: str = "local") -> str:
+    """What dlopen says of the last file; of a single file imagescan must say the same."""
+    ended = scene.run(loader, program, [scope, *files])
     assert ended.code == 0, ended
-    return ended.out.splitlines()[-1]
+    said = ended.out.splitlines()[-1]
+    if len(files) == 1:
+        simulation = Simulation(scene.filesystem(loader), environment())
+        model = simulation.plugin_map(ImagePath(program), ImagePath(files[0]), now=True)
+        reason = of_link_map(model).reason
+        scene.claim((said == "loaded") == (reason == ""), f"{loader}: {said!r}, imagescan says {reason!r}")
+    return said
 
 
 def plugin_tree(scene: Scene) -> None:
