@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from imagescan.content import ForeignBinary
-from imagescan.elf.facts import ElfFacts
+from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.findings import Incomplete, Tier
 from imagescan.layers.values import EntryKind, ImagePath
@@ -24,6 +24,7 @@ from imagescan.startup.chain import environment, healthcheck_chain, script_chain
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
+from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts, trouble
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 
@@ -32,13 +33,23 @@ MAXIMUM_PLACES = 20  # places listed for one name that nothing on a search path 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """One ELF file: ``link_map`` is what its loader would do with it, asked as if it were the
-    program; None for files that have none (static, relocatable)."""
+    """One ELF file.
+
+    ``link_map`` is what its loader would do with it, asked as if it were the program; None for
+    files that have none (static, relocatable). For a plugin whose hosts the image has, ``opened``
+    says what happens when the best of them opens it; None where that was not asked.
+    """
 
     entry: FileEntry
     elf: ElfFacts
     tier: Tier
     link_map: LinkMap | None
+    opened: OpenedPlugin | None = None
+
+    @property
+    def in_use(self) -> LinkMap | None:
+        """What happens to it in use: in its host where one is known, else by itself."""
+        return self.opened.link_map if self.opened else self.link_map
 
     @property
     def path(self) -> ImagePath:
@@ -127,6 +138,7 @@ def gather_facts(
     filesystem: RootFilesystem,
     link_maps: Mapping[ImagePath, LinkMap],
     incomplete: tuple[Incomplete, ...] = (),
+    opener: OpenPlugin | None = None,
 ) -> ImageFacts:
     """Work out startup and tiers, and bundle them with everything else.
 
@@ -135,6 +147,7 @@ def gather_facts(
         filesystem: the merged tree.
         link_maps: by canonical path, for every ELF file that a loader would take.
         incomplete: what could not be looked at.
+        opener: what a program that opens plugins does; without it plugins are not put into hosts.
     """
     missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
     files, named = _survey(filesystem, missing)
@@ -147,8 +160,10 @@ def gather_facts(
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
+    opened = _open_plugins(elves, tiers, link_maps, opener) if opener else {}
     objects = tuple(
-        ObjectFacts(files[path], elf, tiers[path], link_maps.get(path)) for path, elf in elves.items()
+        ObjectFacts(files[path], elf, tiers[path], link_maps.get(path), opened.get(path))
+        for path, elf in elves.items()
     )
     distribution, name = _distribution(filesystem)
     return ImageFacts(
@@ -169,6 +184,34 @@ def gather_facts(
         distribution_name=name,
         by_path=MappingProxyType({found.path: found for found in objects}),
     )
+
+
+def _open_plugins(
+    elves: Mapping[ImagePath, ElfFacts],
+    tiers: Mapping[ImagePath, Tier],
+    link_maps: Mapping[ImagePath, LinkMap],
+    opener: OpenPlugin,
+) -> dict[ImagePath, OpenedPlugin]:
+    """Put the plugins that lack something by themselves, or may be refused, into their hosts."""
+    started = (Tier.STARTUP, Tier.COMMAND)
+    hosts = PluginHosts(
+        {
+            path: link_map
+            for path, link_map in link_maps.items()
+            if tiers[path] in started and elves[path].kind is ElfKind.PROGRAM and len(link_map.objects) > 1
+        },
+        elves,
+    )
+    opened = {}
+    for path, elf in elves.items():
+        link_map = link_maps.get(path)
+        if tiers[path] is not Tier.PLUGIN or link_map is None:
+            continue
+        if trouble(link_map) or elf.executable_stack or elf.refuses_dlopen:
+            found = hosts.open(path, elf, opener)
+            if found is not None:
+                opened[path] = found
+    return opened
 
 
 def _survey(

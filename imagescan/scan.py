@@ -136,7 +136,8 @@ def _gather(
         for index, layer in enumerate(layers)
         for file in layer.unread
     )
-    return gather_facts(manifest, filesystem, link_maps, (*unread, *_damaged(filesystem))), simulation
+    incomplete = (*unread, *_damaged(filesystem))
+    return gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map), simulation
 
 
 def _process_environment(

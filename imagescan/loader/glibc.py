@@ -8,6 +8,7 @@ goes on after a failure, so that every missing library is seen and not only the 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from imagescan.content import KeptFile
@@ -98,10 +99,14 @@ class GlibcLoader:
         return _GlibcProcess(self, entry, elf, is_program=is_program).run()
 
     def plugin_map(
-        self, host: FileEntry, host_elf: ElfFacts, plugin: FileEntry, elf: ElfFacts, *, now: bool
+        self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
     ) -> LinkMap:
-        """Start a program, let it open a plugin by path; what is missing is missing for the plugin."""
-        return _GlibcProcess(self, host, host_elf, is_program=True).dlopen(plugin, elf, now=now)
+        """Start a program, let it open plugins by path; what is missing is missing for the last."""
+        process = _GlibcProcess(self, host, elf, is_program=True)
+        link_map = process.run()
+        for plugin in plugins:
+            link_map = process.dlopen(*plugin, now=now)
+        return link_map
 
     def is_secure(self, entry: FileEntry) -> bool:
         """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6)."""
@@ -164,10 +169,8 @@ class _GlibcProcess:
         return self._result(self._main, 0, 0)
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
-        """Start the program, then open a plugin by its path (``dl_open_worker``, elf/dl-open.c): its
+        """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its
         own run paths and the program's RPATH count, and what is loaded already answers."""
-        self._preload()
-        self._load_all_needed()
         known, asked = len(self._process.objects), len(self._process.requests)
         plugin = self._process.inodes.get(entry.inode) or self._loaded(entry.path)
         if plugin is not None:
@@ -309,13 +312,8 @@ class _GlibcProcess:
         return f"{text}{separator}{_NUMBERED.get(errno, errno)}"
 
     def _loaded(self, name: str) -> Mapped | None:
-        """``_dl_lookup_map``: an object that was asked for by this name, or has it as soname (and
-        then answers to it as a name from now on)."""
-        found = self._process.names.get(name)
-        if found is None:
-            found = self._process.sonames.get(name)
-            if found is not None:
-                self._process.names[name] = found
+        """``_dl_lookup_map``; the loader itself joins the list when it is asked for."""
+        found = self._process.named(name)
         if found is self._interpreter and found not in self._process.objects:
             self._process.add(found, has_identity=False)
         return found

@@ -7,6 +7,7 @@ Mirrors ``load_library``, ``path_open``, ``fixup_rpath`` and ``load_deps`` (ldso
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
@@ -65,10 +66,14 @@ class MuslLoader:
         return _MuslProcess(self, entry, elf, is_program=is_program).run()
 
     def plugin_map(
-        self, host: FileEntry, host_elf: ElfFacts, plugin: FileEntry, elf: ElfFacts, *, now: bool
+        self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
     ) -> LinkMap:
-        """Start a program, let it open a plugin by path; what is missing is missing for the plugin."""
-        return _MuslProcess(self, host, host_elf, is_program=True).dlopen(plugin, elf, now=now)
+        """Start a program, let it open plugins by path; what is missing is missing for the last."""
+        process = _MuslProcess(self, host, elf, is_program=True)
+        link_map = process.run()
+        for plugin in plugins:
+            link_map = process.dlopen(*plugin, now=now)
+        return link_map
 
     def _read_system_path(self) -> tuple[tuple[str, ...], How]:
         """The path file ``PREFIX/etc/ld-musl-ARCH.path``, or the built-in directories where it does
@@ -125,10 +130,8 @@ class _MuslProcess:
         return self._result(self._main, 0, 0, now=True)
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
-        """Start the program, then open a plugin by its path (``dlopen``): the program is who needs
+        """Open a plugin by its path in the running program (``dlopen``): the program is who needs
         it, and calls that a lazy opener leaves unresolved may never be made."""
-        self._preload()
-        self._load_all_needed(0)
         known, asked = len(self._process.objects), len(self._process.requests)
         plugin = self._process.inodes.get(entry.inode)
         if plugin is None:

@@ -49,23 +49,24 @@ class Simulation:
             found = self._link_maps[path] = self._make(*self._elf(path))
         return found
 
-    def plugin_map(self, host: ImagePath, plugin: ImagePath, *, now: bool) -> LinkMap:
-        """What happens when a program opens a shared object by its path (``dlopen``).
+    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
+        """What happens when a program opens shared objects by their paths (``dlopen``), one after
+        the other: the answer for the last of them.
 
         The link map holds the program's objects too; requests, versions, symbols and faults are
-        those of the plugin and what it brings in. ``now`` says whether the program binds all
+        those of the last plugin and what it brings in. ``now`` says whether the program binds all
         symbols at once (RTLD_NOW) or lazily.
 
         Raises:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
         start = self._elf(host)
-        opened = self._elf(plugin)
+        opened = [self._elf(plugin) for plugin in plugins]
         identity = self._identity(start[1].interpreter) if start[1].interpreter else None
         loader = self._loader(identity) if identity else None
         if loader is None:
             raise KeyError(host)
-        return loader.plugin_map(*start, *opened, now=now)
+        return loader.plugin_map(*start, opened, now=now)
 
     def _elf(self, path: ImagePath) -> tuple[FileEntry, ElfFacts]:
         entry = self._filesystem.resolve(path).entry

@@ -25,7 +25,7 @@ SMALL_BODY_LIMIT = 64 * 1024
 _CAUSE_LIMIT = 10
 
 
-class Temporary(Exception):  # noqa: N818
+class Temporary(Exception):
     """A failure that may pass; ``wait`` is what the registry asked for, in seconds."""
 
     def __init__(self, error: ImageScanError, wait: float | None = None) -> None:

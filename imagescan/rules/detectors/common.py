@@ -53,8 +53,9 @@ def _is_program(found: ObjectFacts) -> bool:
 def linked_subjects(facts: ImageFacts) -> Iterator[tuple[ObjectFacts, LinkMap]]:
     """Subjects that get as far as their dynamic loader."""
     for found in subjects(facts):
-        if found.link_map is not None and start_problem(facts, found) is None:
-            yield found, found.link_map
+        link_map = found.in_use
+        if link_map is not None and start_problem(facts, found) is None:
+            yield found, link_map
 
 
 def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
@@ -86,6 +87,8 @@ def _served_by_musl_in_vain(link_map: LinkMap) -> bool:
 
 def certainty_of(found: ObjectFacts) -> tuple[Certainty, str]:
     """Certain for what is started; for a plugin it depends on whether anything loads it."""
+    if found.opened is not None:
+        return Certainty.CONDITIONAL, f"when {found.opened.host} opens it"
     if found.tier is Tier.PLUGIN:
         return Certainty.CONDITIONAL, IF_LOADED
     return Certainty.CERTAIN, ""

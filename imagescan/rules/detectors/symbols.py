@@ -8,7 +8,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier
 from imagescan.loader.values import Binding, LinkMap, MissingSymbol
 from imagescan.rules.blame import blame_present
-from imagescan.rules.detectors.common import linked_subjects
+from imagescan.rules.detectors.common import certainty_of, linked_subjects
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.messages import symbol_missing
 from imagescan.rules.observation import Observation
@@ -21,12 +21,13 @@ _WHEN_CALLED = "when the program first calls it"
 def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Strong undefined symbols of programs; one cause is one object that asks for them.
 
-    Parameter ``binding``: immediate (noticed at start) or lazy (at the first call). Plugins are
-    left alone: the program that loads one may export what it asks for.
+    Parameter ``binding``: immediate (noticed at start) or lazy (at the first call). A plugin is
+    judged in the programs that open it; one whose hosts are unknown is left alone, because the
+    program that loads it may export what it asks for.
     """
     wanted = Binding(text(parameters, "binding"))
     for found, link_map in linked_subjects(facts):
-        if found.tier is Tier.PLUGIN:
+        if found.tier is Tier.PLUGIN and found.opened is None:
             continue
         requesters: dict[str, list[MissingSymbol]] = {}
         for symbol in _unexplained(link_map):
@@ -52,22 +53,23 @@ def _observe(
     first = symbols[0]
     loaded = next((one for one in link_map.objects if one.path == first.needed_by), link_map.objects[0])
     lazy = first.binding is Binding.LAZY
+    certainty, condition = (Certainty.LATENT, _WHEN_CALLED) if lazy else certainty_of(found)
     libraries = sorted({symbol.library for symbol in symbols if symbol.library}) or list(loaded.elf.needed)
     return Observation(
         cause=(loaded.real,),
         object=loaded.real,
         tier=found.tier,
-        certainty=Certainty.LATENT if lazy else Certainty.CERTAIN,
+        certainty=certainty,
         items=tuple(f"{one.symbol}@{one.version}" if one.version else one.symbol for one in symbols),
         related=(found.path,) if found.path != loaded.real else (),
         values={
             "needed_by": loaded.real,
-            "program": found.path,
+            "program": found.opened.host if found.opened else found.path,
             "libraries": phrase(libraries, 6) or "no library",
         },
         runtime_message=symbol_missing(link_map, first),
         blame=blame_present(facts, loaded.real),
-        condition=_WHEN_CALLED if lazy else "",
+        condition=condition,
     )
 
 

@@ -59,7 +59,7 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts) and entry.content.kind is not ElfKind.OTHER
     }
-    return gather_facts(manifest, filesystem, link_maps)
+    return gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map)
 
 
 def _digest(blob: bytes) -> Digest:
