@@ -1,8 +1,9 @@
 """What a regular file is, told from its bytes: the one inspector that layers are read with.
 
-A path and a ``Body`` enter; ``ElfFacts``, ``Script``, ``ForeignBinary``, ``KeptFile`` or None
-leave. Mode and name do not matter for programs; a handful of small files that loaders and the
-runtime read (caches, path files, accounts) are kept by name. Formats: gABI, fs/binfmt_script.c,
+A path and a ``Body`` enter; ``ElfFacts``, ``Script``, ``ForeignBinary``, ``KeptFile``,
+``DatabaseFile`` or None leave. Mode and name do not matter for programs; a handful of small files
+that loaders and the runtime read (caches, path files, accounts) are kept by name, and the package
+databases compressed. Formats: gABI, fs/binfmt_script.c,
 Mach-O ``loader.h``, Microsoft's PE format.
 """
 
@@ -16,14 +17,22 @@ from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.layers.values import Body, ImagePath
+from imagescan.packages.values import MAXIMUM_DATABASE, DatabaseFile
 from imagescan.scripts import TEXT_LIMIT, read_script
 
 MAXIMUM_KEPT_FILE = 16 << 20  # bytes; an ld.so.cache of 100,000 entries has 10 MiB
+MAXIMUM_DATABASES = 256 << 20  # compressed bytes of all package database files of one image
 
 _SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
 _KEPT = re.compile(
     r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release)"
 )
+_DATABASE = re.compile(
+    r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
+    r"|(?:usr/)?lib/apk/db/installed"
+    r"|(?:var/lib|usr/lib/sysimage|usr/share)/rpm/(?:rpmdb\.sqlite(?:-wal)?|Packages(?:\.db)?)"
+)
+_DATABASE_STARTS = ("var/lib/", "lib/apk/", "usr/lib/apk/", "usr/lib/sysimage/", "usr/share/rpm/")
 _MACH_O_STARTS = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 _MACH_O_FAT = b"\xca\xfe\xba\xbe"
 _MAXIMUM_FAT_ARCHITECTURES = 30  # Java class files share the magic; their version there is 45 or more
@@ -61,7 +70,10 @@ class FileInspector:
     """Looks at every regular file of a layer (``layers.values.ContentInspector``)."""
 
     NAME = "content"
-    VERSION = 1
+    VERSION = 2
+
+    def __init__(self) -> None:
+        self._databases = 0
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         """Whether the first bytes or the name promise facts."""
@@ -70,15 +82,18 @@ class FileInspector:
             return True
         if start in _MACH_O_STARTS or start == _MACH_O_FAT:
             return True
-        return _KEPT.fullmatch(path) is not None
+        return _KEPT.fullmatch(path) is not None or _is_database(path)
 
     def inspect(self, path: ImagePath, body: Body) -> object | None:
         """The facts of one file.
 
         Raises:
             MalformedBinary: an ELF file without a whole header.
-            LimitExceeded: a file to be kept is larger than ``MAXIMUM_KEPT_FILE``.
+            LimitExceeded: a file to be kept is larger than ``MAXIMUM_KEPT_FILE``; or a package
+                database than ``MAXIMUM_DATABASE``, or all together than ``MAXIMUM_DATABASES``.
         """
+        if _is_database(path):
+            return self._keep_database(body)
         if _KEPT.fullmatch(path):
             return _keep(body)
         head = body.read(0, 512)
@@ -89,6 +104,19 @@ class FileInspector:
             whole = body.read(0, TEXT_LIMIT) if body.size <= TEXT_LIMIT else head
             return read_script(path, whole, body.size)
         return _read_mach_o(head) or _read_pe(body, head)
+
+    def _keep_database(self, body: Body) -> DatabaseFile:
+        if body.size > MAXIMUM_DATABASE:
+            raise LimitExceeded(f"larger than {MAXIMUM_DATABASE >> 20} MiB, so it was not read")
+        if self._databases > MAXIMUM_DATABASES:
+            raise LimitExceeded(f"the package databases have more than {MAXIMUM_DATABASES >> 20} MiB")
+        kept = DatabaseFile.pack(body.read(0, body.size))
+        self._databases += len(kept.packed)
+        return kept
+
+
+def _is_database(path: ImagePath) -> bool:
+    return path.startswith(_DATABASE_STARTS) and _DATABASE.fullmatch(path) is not None
 
 
 def _keep(body: Body) -> KeptFile:

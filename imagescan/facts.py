@@ -17,6 +17,8 @@ from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.findings import Incomplete, Tier
 from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.packages.os_release import OperatingSystem, read_os_release
+from imagescan.packages.ownership import Ownership, read_ownership
 from imagescan.reference import Platform
 from imagescan.scripts import Script
 from imagescan.sources.values import ImageManifest
@@ -102,7 +104,8 @@ class ImageFacts:
     ``objects``, ``scripts`` and ``foreign`` are ordered by path. ``healthcheck`` is None when the
     image has none. ``places`` says, for each needed name that some object misses, which files of
     the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
-    ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME.
+    ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME,
+    ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
     """
 
     manifest: ImageManifest
@@ -120,6 +123,8 @@ class ImageFacts:
     incomplete: tuple[Incomplete, ...]
     distribution: tuple[str, ...]
     distribution_name: str
+    distribution_version: str
+    ownership: Ownership
     by_path: Mapping[ImagePath, ObjectFacts]
 
     @property
@@ -165,7 +170,8 @@ def gather_facts(
         ObjectFacts(files[path], elf, tiers[path], link_maps.get(path), opened.get(path))
         for path, elf in elves.items()
     )
-    distribution, name = _distribution(filesystem)
+    system = _operating_system(filesystem)
+    ownership = read_ownership(filesystem)
     return ImageFacts(
         manifest=manifest,
         filesystem=filesystem,
@@ -179,9 +185,11 @@ def gather_facts(
         foreign=_foreign(files.values()),
         loaders=loaders,
         places=_places(filesystem, elves, named, missing, dormant),
-        incomplete=incomplete,
-        distribution=distribution,
-        distribution_name=name,
+        incomplete=(*incomplete, *_unread_databases(ownership)),
+        distribution=system.families,
+        distribution_name=system.pretty_name,
+        distribution_version=system.version,
+        ownership=ownership,
         by_path=MappingProxyType({found.path: found for found in objects}),
     )
 
@@ -295,13 +303,12 @@ def _places(
     return MappingProxyType({name: tuple(sorted(found))[:MAXIMUM_PLACES] for name, found in places.items()})
 
 
-def _distribution(filesystem: RootFilesystem) -> tuple[tuple[str, ...], str]:
-    """os-release(5): (ID and ID_LIKE, PRETTY_NAME)."""
-    values: dict[str, str] = {}
-    text = file_text(filesystem, "/etc/os-release") or file_text(filesystem, "/usr/lib/os-release") or ""
-    for line in text.splitlines():
-        name, separator, value = line.strip().partition("=")
-        if separator and not name.startswith("#"):
-            values[name] = value.strip("\"'")
-    families = (values.get("ID", ""), *values.get("ID_LIKE", "").split())
-    return tuple(family for family in families if family), values.get("PRETTY_NAME", "")
+def _operating_system(filesystem: RootFilesystem) -> OperatingSystem:
+    """os-release(5): the administrator's file, else the vendor's."""
+    paths = ("/etc/os-release", "/usr/lib/os-release")
+    return read_os_release(next(filter(None, (file_text(filesystem, path) for path in paths)), ""))
+
+
+def _unread_databases(ownership: Ownership) -> Iterator[Incomplete]:
+    for one in ownership.unread:
+        yield Incomplete(one.path, f"damaged package database: {one.reason}")

@@ -1,0 +1,1 @@
+"""Which package of the image's own databases each file belongs to."""
