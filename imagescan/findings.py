@@ -93,6 +93,36 @@ class Finding:
     fingerprint: str = ""
 
 
+class RemarkKind(StrEnum):
+    """What a remark is about."""
+
+    WAIVER_EXPIRED = "waiver-expired"
+    WAIVER_PARTIAL = "waiver-partial"
+    WAIVER_UNUSED = "waiver-unused"
+    BASELINE_WITHOUT_PLATFORM = "baseline-without-platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about how the image was judged that the user should look at; never decides the
+    gate. ``where`` is ``file:line:column`` or a file of the user's."""
+
+    kind: RemarkKind
+    message: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaivedFinding:
+    """A finding that a waiver of the user's keeps from the gate. ``expires`` is the last day on
+    which that holds (YYYY-MM-DD), "" for ever; ``where`` the waiver's ``file:line:column``."""
+
+    finding: Finding
+    reason: str
+    expires: str
+    where: str
+
+
 @dataclass(frozen=True, slots=True)
 class Incomplete:
     """Something that could not be looked at, and why. ``layer_index`` is None for the whole image."""
@@ -141,7 +171,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """The whole answer for one image of one platform, findings worst first."""
+    """The whole answer for one image of one platform, findings worst first.
+
+    Only ``findings`` count for the gate: ``waived`` are kept from it by the user's waivers, and
+    ``known_before`` were in the user's baseline already.
+    """
 
     image: ImageSummary
     findings: tuple[Finding, ...]
@@ -149,3 +183,6 @@ class ScanReport:
     counts: Counts
     startup_command: tuple[str, ...]
     tool_version: str
+    waived: tuple[WaivedFinding, ...] = ()
+    known_before: tuple[Finding, ...] = ()
+    remarks: tuple[Remark, ...] = ()

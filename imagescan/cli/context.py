@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -15,7 +15,7 @@ from imagescan.options import ScanOptions
 from imagescan.reports.visible import visible
 
 if TYPE_CHECKING:
-    from imagescan.findings import Blame, ScanReport
+    from imagescan.findings import Blame, Remark, ScanReport
     from imagescan.links import LinkReport
     from imagescan.reports.layout import Terminal
 
@@ -81,6 +81,12 @@ class Context:
         """One line on standard error that names the image; for what is no ``ImageScanError``, a word
         that it is a bug."""
         self.stderr.write(complaint(error, self.environment, image))
+
+    def remark(self, remarks: Iterable[Remark]) -> None:
+        """Each remark once, one line on standard error, unless the user wants only the verdict."""
+        if not self.settings.quiet:
+            texts = dict.fromkeys(f"{remark.where}: {remark.message}" for remark in remarks)
+            self.stderr.write("".join(f"imagescan: remark: {visible(text)}\n" for text in texts))
 
     def scan_options(self) -> ScanOptions:
         """The settings as ``imagescan.scan`` takes them."""

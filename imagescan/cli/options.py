@@ -16,7 +16,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """``choices`` are the words allowed, empty for any text."""
+    """``choices`` are the words allowed, empty for any text. ``is_path``: a file or directory, in
+    the configuration file relative to that file."""
 
     name: str
     kind: Kind
@@ -25,6 +26,7 @@ class Option:
     short: str = ""
     choices: tuple[str, ...] = ()
     in_file: bool = True
+    is_path: bool = False
 
     @property
     def key(self) -> str:
@@ -62,11 +64,27 @@ OPTIONS = (
         choices=FAIL_ON_CHOICES,
     ),
     Option("allow-incomplete", Kind.SWITCH, "pass although something could not be looked at"),
-    Option("rules", Kind.LIST, "directory of own rule documents; repeatable", "DIR"),
+    Option(
+        "baseline",
+        Kind.TEXT,
+        "JSON report of an earlier scan: only findings that are not in it, or worse, fail the gate",
+        "REPORT",
+        is_path=True,
+    ),
+    Option("show-waived", Kind.SWITCH, "list what the waivers of the configuration file keep from the gate"),
+    Option("rules", Kind.LIST, "directory of own rule documents; repeatable", "DIR", is_path=True),
     Option("cpu", Kind.TEXT, "CPU level that the image must run on, such as x86-64-v2", "LEVEL"),
     Option("insecure", Kind.SWITCH, "allow plain HTTP and unverified TLS to registries"),
     Option("closure", Kind.SWITCH, "tree: everything that would be loaded, not only direct needs"),
     Option("trail", Kind.SWITCH, "tree: each step of the search"),
+    Option(
+        "into",
+        Kind.TEXT,
+        "rules docs: directory to write the pages into (default: docs/rules)",
+        "DIR",
+        in_file=False,
+        is_path=True,
+    ),
     Option("quiet", Kind.SWITCH, "only the verdict", short="q"),
     Option("verbose", Kind.SWITCH, "the whole search, blame and every requester", short="v"),
     Option("no-progress", Kind.SWITCH, "no progress on standard error"),

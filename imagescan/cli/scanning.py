@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from imagescan import __version__
+from imagescan.cli.allowances import read_allowances
 from imagescan.cli.context import Context, ScannedImage, width, write_file
 from imagescan.cli.progress import ProgressLine
 from imagescan.cli.settings import Output
 from imagescan.errors import ImageScanError
 from imagescan.findings import Counts, ImageSummary, Incomplete, ScanReport, Severity
 from imagescan.gate import ExitCode, Verdict, judge, worst
+
+if TYPE_CHECKING:
+    from imagescan.reports.table import Detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +29,23 @@ class Judged:
 
 
 def run(context: Context, images: Sequence[str]) -> ExitCode:
-    """Judge every image, also after one could not be read; returns the worst exit code."""
-    judged: list[Judged] = []
+    """Judge every image, also after one could not be read; returns the worst exit code.
+
+    Raises:
+        ImageScanError: the waivers or the baseline are wrong.
+    """
+    allowances = read_allowances(context)
+    reports: list[ScanReport | Judged] = []
     for image in images:
         try:
-            results = scan_with_progress(context, image)
+            reports += [result.report for result in scan_with_progress(context, image)]
         except Exception as error:
             context.complain(error, image)
-            judged.append(_unreadable(image, error))
-        else:
-            judged += [_judge(context, result.report) for result in results]
+            reports.append(_unreadable(image, error))
+    parted = iter(allowances.part([report for report in reports if isinstance(report, ScanReport)]))
+    judged = [one if isinstance(one, Judged) else _judge(context, next(parted)) for one in reports]
+    if not any(output.format == "table" and output.file is None for output in context.settings.outputs):
+        context.remark(remark for one in judged for remark in one.report.remarks)
     for output in context.settings.outputs:
         text = _render(context, output, judged, as_list=is_list(context, images))
         if output.file is None:
@@ -65,10 +77,15 @@ def is_list(context: Context, images: Sequence[str]) -> bool:
     return len(images) > 1 or context.settings.platform == "all"
 
 
-def _judge(context: Context, report: ScanReport) -> Judged:
+def verdict_of(context: Context, report: ScanReport) -> Verdict:
+    """The gate's answer at the user's threshold."""
     wish = context.settings.fail_on
     fail_on = None if wish == "never" else Severity(wish)
-    return Judged(report, judge(report, fail_on, context.settings.allow_incomplete))
+    return judge(report, fail_on, context.settings.allow_incomplete)
+
+
+def _judge(context: Context, report: ScanReport) -> Judged:
+    return Judged(report, verdict_of(context, report))
 
 
 def _unreadable(image: str, error: Exception) -> Judged:
@@ -93,12 +110,27 @@ def _render(context: Context, output: Output, judged: Sequence[Judged], *, as_li
     from imagescan.reports.table import Detail, report_text
 
     settings = context.settings
-    detail = Detail.QUIET if settings.quiet else Detail.VERBOSE if settings.verbose else Detail.NORMAL
+    detail = detail_of(context)
     terminal = context.terminal(context.stdout if output.file is None else None)
     # Standard error has said already why an image is unreadable; among several it keeps its place.
     shown = [one for one in judged if one.readable or len(judged) > 1]
     texts = [
-        report_text(one.report, one.verdict, terminal, detail if one.readable else Detail.QUIET)
+        report_text(
+            one.report,
+            one.verdict,
+            terminal,
+            detail if one.readable else Detail.QUIET,
+            show_waived=settings.show_waived,
+        )
         for one in shown
     ]
     return ("" if settings.quiet else "\n").join(texts)
+
+
+def detail_of(context: Context) -> Detail:
+    """How much the user wishes to read."""
+    from imagescan.reports.table import Detail
+
+    if context.settings.quiet:
+        return Detail.QUIET
+    return Detail.VERBOSE if context.settings.verbose else Detail.NORMAL

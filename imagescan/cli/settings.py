@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagescan.cli.arguments import suggestion
 from imagescan.cli.options import FORMATS, OPTIONS, Kind, Option
 from imagescan.errors import UsageError
 
+if TYPE_CHECKING:
+    from imagescan.rules.waivers import Waiver
+
 CONFIGURATION_FILE = ".imagescan.yaml"
 MAXIMUM_CONFIGURATION = 1 << 20  # bytes; a larger file is not a configuration
+WAIVERS = "waivers"  # the one key of the file that is no option
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
-Value = str | bool | tuple[str, ...]
+Value = str | bool | tuple[str, ...] | tuple["Waiver", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,15 @@ class Settings:
     outputs: tuple[Output, ...] = (Output("table"),)
     fail_on: str = "error"
     allow_incomplete: bool = False
+    baseline: Path | None = None
+    show_waived: bool = False
+    waivers: tuple[Waiver, ...] = ()
     rules: tuple[Path, ...] = ()
     cpu: str | None = None
     insecure: bool = False
     closure: bool = False
     trail: bool = False
+    into: Path | None = None
     quiet: bool = False
     verbose: bool = False
     no_progress: bool = False
@@ -68,8 +76,11 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str], directory: 
     merged.pop("config", None)
     if "output" in merged:
         merged["outputs"] = _outputs(merged.pop("output"), directory)
-    if "rules" in merged:
-        merged["rules"] = tuple(directory / Path(path) for path in merged["rules"])
+    for option in OPTIONS:
+        if option.is_path and option.key in merged:
+            value = merged[option.key]
+            paths = tuple(directory / path for path in ((value,) if isinstance(value, str) else value))
+            merged[option.key] = paths if option.kind is Kind.LIST else paths[0]
     names = Settings.__dataclass_fields__
     return Settings(**{key: value for key, value in merged.items() if key in names})
 
@@ -113,12 +124,34 @@ def _switch(text: str, where: str) -> bool:
 
 
 def read_file(file: Path) -> dict[str, Value]:
-    """The settings of a configuration file, by key. Relative ``rules`` directories are relative to it.
+    """The settings of a configuration file, by key. Relative paths in it are relative to it.
 
     Raises:
         UsageError: the file cannot be read or is no YAML mapping; a key is unknown or stands
             twice; a value is of the wrong kind. The message has the line and column.
     """
+    root = _compose(file)
+    values: dict[str, Value] = {}
+    known = {option.name: option for option in OPTIONS if option.in_file}
+    for key_node, value_node in root.value if root else ():
+        name = str(key_node.value)
+        key = known[name].key if name in known else name
+        if key in values:
+            raise UsageError(f"{name} stands twice", where=position(file, key_node))
+        if name in known:
+            values[key] = _file_value(known[name], value_node, file)
+        elif name == WAIVERS:
+            from imagescan.cli.waiver_entries import read_waivers
+
+            values[key] = read_waivers(value_node, file)
+        else:
+            words = (*known, WAIVERS)
+            advice = suggestion(name, words, f"known are {', '.join(words)}")
+            raise UsageError(f"unknown setting {name[:60]!r}", where=position(file, key_node), advice=advice)
+    return values
+
+
+def _compose(file: Path) -> Any:  # noqa: ANN401 - yaml.MappingNode, None for an empty file
     import yaml
 
     try:
@@ -132,44 +165,32 @@ def read_file(file: Path) -> dict[str, Value]:
         root = yaml.compose(content, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise _not_yaml(error, file) from error
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise UsageError("not a mapping of settings", where=_position(file, root))
-    values: dict[str, Value] = {}
-    known = {option.name: option for option in OPTIONS if option.in_file}
-    for key_node, value_node in root.value:
-        option = known.get(key_node.value) if isinstance(key_node.value, str) else None
-        if option is None:
-            advice = suggestion(str(key_node.value), tuple(known), f"known are {', '.join(known)}")
-            where = _position(file, key_node)
-            raise UsageError(f"unknown setting {str(key_node.value)[:60]!r}", where=where, advice=advice)
-        if option.key in values:
-            raise UsageError(f"{option.name} stands twice", where=_position(file, key_node))
-        values[option.key] = _file_value(option, value_node, file)
-    return values
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise UsageError("not a mapping of settings", where=position(file, root))
+    return root
 
 
 def _file_value(option: Option, node: Any, file: Path) -> Value:  # noqa: ANN401 - yaml.Node
     import yaml
 
-    where = _position(file, node)
+    where = position(file, node)
     if option.kind is Kind.LIST:
         items = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(item, yaml.ScalarNode) for item in items):
             raise UsageError(f"{option.name} is a list of words", where=where)
         texts = tuple(str(item.value) for item in items)
-        return tuple(str(file.parent / text) for text in texts) if option.name == "rules" else texts
+        return tuple(str(file.parent / text) for text in texts) if option.is_path else texts
     if not isinstance(node, yaml.ScalarNode):
         raise UsageError(f"{option.name} is one word", where=where)
     if option.kind is Kind.SWITCH:
         return _switch(str(node.value), where)
     if option.choices and node.value not in option.choices:
         raise _not_allowed(option, str(node.value), where)
-    return str(node.value)
+    return str(file.parent / node.value) if option.is_path else str(node.value)
 
 
-def _position(file: Path, node: Any) -> str:  # noqa: ANN401 - yaml.Node
+def position(file: Path, node: Any) -> str:  # noqa: ANN401 - yaml.Node
+    """``file:line:column`` of a YAML node, as editors count."""
     return f"{file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 

@@ -31,14 +31,22 @@ def document(report: ScanReport, verdict: Verdict) -> dict[str, Any]:
         "tool": {"name": "imagescan", "version": report.tool_version},
         "image": plain(report.image),
         "startup_command": list(report.startup_command),
-        "verdict": {
-            "passed": verdict.passed,
-            "exit_code": int(verdict.exit_code),
-            "reasons": list(verdict.reasons),
-        },
+        "verdict": verdict_document(verdict),
         "findings": [plain(finding) for finding in report.findings],
+        "waived": [plain(waived) for waived in report.waived],
+        "known_before": [plain(finding) for finding in report.known_before],
+        "remarks": [plain(remark) for remark in report.remarks],
         "incomplete": [plain(entry) for entry in report.incomplete],
         "counts": _counts(report.counts),
+    }
+
+
+def verdict_document(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as a plain dictionary."""
+    return {
+        "passed": verdict.passed,
+        "exit_code": int(verdict.exit_code),
+        "reasons": list(verdict.reasons),
     }
 
 

@@ -12,13 +12,23 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
-from imagescan.findings import Blame, Finding, Incomplete, ScanReport, Severity, TrailLine
+from imagescan.findings import (
+    Blame,
+    Finding,
+    Incomplete,
+    Remark,
+    ScanReport,
+    Severity,
+    TrailLine,
+    WaivedFinding,
+)
 from imagescan.gate import ExitCode, Verdict
 from imagescan.reports.layout import STYLES, Terminal, hanging, indented, lines, render, safe
 
 FINDINGS_SHOWN = 20  # of one rule, unless verbose
 ITEMS_SHOWN = 6  # missing symbols, requesters and the like of one finding, unless verbose
 INCOMPLETE_SHOWN = 5
+REMARKS_SHOWN = 5
 COMMAND_SHOWN = 100  # characters of a layer's instruction, unless verbose
 _INDENT = 2
 _LABEL_WIDTH = 9
@@ -38,19 +48,33 @@ class Detail(IntEnum):
 
 
 def report_text(
-    report: ScanReport, verdict: Verdict, terminal: Terminal, detail: Detail = Detail.NORMAL
+    report: ScanReport,
+    verdict: Verdict,
+    terminal: Terminal,
+    detail: Detail = Detail.NORMAL,
+    *,
+    show_waived: bool = False,
 ) -> str:
-    """The whole report as text that ends with a line end."""
-    parts: list[RenderableType] = [_verdict_line(report, verdict)]
+    """The whole report as text that ends with a line end; ``show_waived`` lists waived findings."""
+    parts: list[RenderableType] = [verdict_line(report, verdict)]
     if detail > Detail.QUIET:
         parts += _summary(report, verdict)
-        for (severity, rule), findings in groupby(report.findings, key=lambda f: (f.severity, f.rule)):
-            parts += _group(severity, rule, list(findings), detail)
+        parts += finding_groups(report.findings, detail)
+        parts += _known_before(report.known_before, detail)
+        parts += _waived(report.waived) if show_waived else ()
         parts += _incomplete(report.incomplete, detail)
+        parts += _remarks(report.remarks, detail)
     return render(parts, terminal)
 
 
-def _verdict_line(report: ScanReport, verdict: Verdict) -> Text:
+def finding_groups(findings: tuple[Finding, ...], detail: Detail) -> Iterator[RenderableType]:
+    """Findings under a heading for each severity and rule, in their order."""
+    for (severity, rule), group in groupby(findings, key=lambda f: (f.severity, f.rule)):
+        yield from _group(severity, rule, list(group), detail)
+
+
+def verdict_line(report: ScanReport, verdict: Verdict) -> Text:
+    """The one line that says whether the image passed."""
     word, style = _VERDICTS[verdict.exit_code]
     # One line for each image, so that it can be searched for.
     line = Text(f"{word}  ", style=STYLES[style], no_wrap=True)
@@ -79,6 +103,8 @@ def _outcome(report: ScanReport, verdict: Verdict) -> str:
         for severity in Severity
         if any(f.severity is severity for f in report.findings)
     ]
+    found += [f"{len(report.known_before):,} known before"] if report.known_before else []
+    found += [f"{len(report.waived):,} waived"] if report.waived else []
     if found:
         outcome = f"{', '.join(found)}; {looked_at}"
     elif report.incomplete:
@@ -179,6 +205,47 @@ def _incomplete(entries: tuple[Incomplete, ...], detail: Detail) -> Iterator[Ren
         text = safe(entry.path or "the image", STYLES["object"])
         yield indented(text.append_text(safe(f"  {entry.reason}{layer}", "default not bold")), _INDENT)
     yield from _more(len(entries) - len(shown), "entry", "entries")
+
+
+def _known_before(findings: tuple[Finding, ...], detail: Detail) -> Iterator[RenderableType]:
+    if findings and detail is Detail.VERBOSE:
+        yield ""
+        yield Text("known before", style=STYLES["label"])
+        for finding in findings:
+            yield indented(one_line(finding), _INDENT)
+
+
+def _waived(waived: tuple[WaivedFinding, ...]) -> Iterator[RenderableType]:
+    if not waived:
+        return
+    yield ""
+    yield Text("waived", style=STYLES["label"])
+    for one in waived:
+        yield indented(one_line(one.finding), _INDENT)
+        until = f", until {one.expires}" if one.expires else ""
+        reason = safe(one.reason).append_text(safe(f"  {one.where}{until}", STYLES["label"]))
+        yield hanging([(safe("because", STYLES["label"]), reason)], 2 * _INDENT, _LABEL_WIDTH)
+
+
+def one_line(finding: Finding) -> Text:
+    """A finding that needs no attention: its severity, rule and message."""
+    text = safe(finding.severity.value, STYLES[finding.severity.value])
+    text.append_text(safe(f"  {finding.rule}  ", "default not bold"))
+    if finding.object not in finding.message:
+        text.append_text(safe(finding.object, "default bold")).append("  ")
+    return text.append_text(safe(finding.message, "default not bold"))
+
+
+def _remarks(remarks: tuple[Remark, ...], detail: Detail) -> Iterator[RenderableType]:
+    if not remarks:
+        return
+    yield ""
+    yield Text("remarks", style=STYLES["warning"])
+    shown = remarks if detail is Detail.VERBOSE else remarks[:REMARKS_SHOWN]
+    for remark in shown:
+        text = safe(remark.where, STYLES["object"])
+        yield indented(text.append_text(safe(f"  {remark.message}", "default not bold")), _INDENT)
+    yield from _more(len(remarks) - len(shown), "remark")
 
 
 def _listed(items: tuple[str, ...], separator: str, detail: Detail) -> Text:

@@ -1,5 +1,7 @@
 """Reports and link maps as values, as the rooms before would hand them on."""
 
+from dataclasses import replace
+
 from imagescan.findings import (
     Blame,
     Certainty,
@@ -8,10 +10,13 @@ from imagescan.findings import (
     ImageSummary,
     Incomplete,
     LayerSummary,
+    Remark,
+    RemarkKind,
     ScanReport,
     Severity,
     Tier,
     TrailLine,
+    WaivedFinding,
 )
 from imagescan.links import (
     ClosureObject,
@@ -113,6 +118,26 @@ BROKEN = ScanReport(
     tool_version="0.1.0",
 )
 SOUND = ScanReport(IMAGE, (), (), COUNTS, ("/usr/local/bin/shop", "--serve"), "0.1.0")
+PARTED = ScanReport(
+    IMAGE,
+    (SYMBOLS_MISSING,),
+    (),
+    COUNTS,
+    ("/usr/local/bin/shop", "--serve"),
+    "0.1.0",
+    waived=(
+        WaivedFinding(LIBRARY_MISSING, "the driver brings it", "2031-06-30", ".imagescan.yaml:3:5"),
+        WaivedFinding(NOTE, "only for developers", "", ".imagescan.yaml:7:5"),
+    ),
+    known_before=(NOTE,),
+    remarks=(
+        Remark(
+            RemarkKind.WAIVER_UNUSED,
+            "the waiver matches nothing, remove it or mend it (old vendor library)",
+            ".imagescan.yaml:11:5",
+        ),
+    ),
+)
 INCOMPLETE = ScanReport(
     IMAGE,
     (),
@@ -149,6 +174,12 @@ HOSTILE = ScanReport(
     COUNTS,
     (HOSTILE_TEXT,),
     "0.1.0",
+)
+HOSTILE = replace(
+    HOSTILE,
+    waived=(WaivedFinding(HOSTILE.findings[0], HOSTILE_TEXT, "", HOSTILE_TEXT),),
+    known_before=HOSTILE.findings,
+    remarks=(Remark(RemarkKind.WAIVER_EXPIRED, HOSTILE_TEXT, HOSTILE_TEXT),),
 )
 
 _LIB = "/lib/x86_64-linux-gnu"

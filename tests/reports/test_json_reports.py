@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from imagescan.findings import ScanReport, Severity
 from imagescan.gate import judge
 from imagescan.reports import json_report, links
-from tests.reports.examples import BROKEN, HOSTILE, INCOMPLETE, LINKS, SOUND
+from tests.reports.examples import BROKEN, HOSTILE, INCOMPLETE, LINKS, PARTED, SOUND
 from tests.reports.golden import assert_golden
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
@@ -23,7 +23,7 @@ def rendered(report: ScanReport, *, as_list: bool = False) -> str:
     return json_report.render([(report, judge(report, Severity.ERROR))], as_list=as_list)
 
 
-@pytest.mark.parametrize("report", [BROKEN, SOUND, INCOMPLETE, HOSTILE])
+@pytest.mark.parametrize("report", [BROKEN, SOUND, INCOMPLETE, HOSTILE, PARTED])
 @pytest.mark.parametrize("as_list", [False, True])
 def test_every_report_is_valid_by_its_schema(report: ScanReport, as_list: bool) -> None:
     validator("report.schema.json").validate(json.loads(rendered(report, as_list=as_list)))
@@ -45,6 +45,7 @@ def test_the_schemas_know_no_other_keys() -> None:
 def test_the_documents_are_as_they_were_agreed() -> None:
     assert_golden("report-broken.json", rendered(BROKEN))
     assert_golden("report-hostile.json", rendered(HOSTILE))
+    assert_golden("report-parted.json", rendered(PARTED))
     assert_golden("links.json", links.render([LINKS], closure=False, trail=False, as_list=False))
     assert_golden("links-closure-trail.json", links.render([LINKS], closure=True, trail=True, as_list=True))
 

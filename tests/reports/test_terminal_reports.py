@@ -18,16 +18,23 @@ from tests.reports.examples import (
     INCOMPLETE,
     LIBRARY_MISSING,
     LINKS,
+    PARTED,
     SOUND,
 )
 from tests.reports.golden import assert_golden
 
-REPORTS = {"broken": BROKEN, "sound": SOUND, "incomplete": INCOMPLETE, "hostile": HOSTILE}
+REPORTS = {
+    "broken": BROKEN,
+    "sound": SOUND,
+    "incomplete": INCOMPLETE,
+    "hostile": HOSTILE,
+    "parted": PARTED,
+}
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def text_of(report: ScanReport, width: int, detail: Detail = Detail.NORMAL) -> str:
-    return report_text(report, judge(report, Severity.ERROR), Terminal(width), detail)
+    return report_text(report, judge(report, Severity.ERROR), Terminal(width), detail, show_waived=True)
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -79,7 +86,7 @@ def test_the_verdict_is_one_line_however_long_the_name() -> None:
 @pytest.mark.parametrize("detail", Detail)
 def test_text_of_an_image_never_steers_the_terminal(detail: Detail, colour: bool) -> None:
     verdict = judge(HOSTILE, Severity.ERROR)
-    shown = report_text(HOSTILE, verdict, Terminal(80, colour), detail)
+    shown = report_text(HOSTILE, verdict, Terminal(80, colour), detail, show_waived=True)
     own_codes = re.compile(r"\x1b\[[0-9;]*m")
     assert not CONTROL.search(own_codes.sub("", shown))
     assert "\x1b[2J" not in shown

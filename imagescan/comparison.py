@@ -1,0 +1,157 @@
+"""What was there before: a baseline that findings are held against, and the difference of two images.
+
+Two ``ScanReport`` values (or more, for a baseline) enter; a report with its findings parted, or a
+``Comparison``, leaves. Findings are the same when their fingerprints are; one that has become more
+severe than it was is never taken for an old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from imagescan.findings import Finding, ImageSummary, LayerSummary, Remark, RemarkKind, ScanReport, Severity
+
+
+def pass_known(report: ScanReport, baseline: Sequence[ScanReport], where: str) -> ScanReport:
+    """The report with every finding that the baseline has too moved to ``known_before``.
+
+    Baseline reports of another platform do not count; what they waived does not either.
+
+    Args:
+        report: the report to part.
+        baseline: what was found before.
+        where: the baseline's file, for a remark when it has nothing for this platform.
+    """
+    platform = report.image.platform
+    fitting = [one for one in baseline if not platform or one.image.platform in ("", platform)]
+    if not fitting:
+        message = f"the baseline has no report for {platform}: every finding counts as new"
+        remark = Remark(RemarkKind.BASELINE_WITHOUT_PLATFORM, message, where)
+        return replace(report, remarks=(*report.remarks, remark))
+    before = _severities(finding for one in fitting for finding in (*one.findings, *one.known_before))
+    new = tuple(finding for finding in report.findings if not _is_known(finding, before))
+    known = tuple(finding for finding in report.findings if _is_known(finding, before))
+    return replace(report, findings=new, known_before=(*report.known_before, *known))
+
+
+def _severities(findings: Iterable[Finding]) -> dict[str, Severity]:
+    """The worst severity for each fingerprint."""
+    worst: dict[str, Severity] = {}
+    for finding in findings:
+        known = worst.get(finding.fingerprint)
+        if finding.fingerprint and (known is None or known.rank < finding.severity.rank):
+            worst[finding.fingerprint] = finding.severity
+    return worst
+
+
+def _is_known(finding: Finding, before: dict[str, Severity]) -> bool:
+    severity = before.get(finding.fingerprint)
+    return severity is not None and finding.severity.rank <= severity.rank
+
+
+@dataclass(frozen=True, slots=True)
+class WorseFinding:
+    """A finding that both images have, and that was less severe in the old one."""
+
+    finding: Finding
+    before: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One platform of an old and a new image. ``old`` or ``new`` is None where only the other image
+    has the platform. ``new_findings`` and ``worse`` count for the gate, as in the new report they
+    would; ``mended`` were in the old image and are not in the new one. Layers are compared by diff
+    ID: ``added`` of the new image, ``removed`` of the old one."""
+
+    old: ScanReport | None
+    new: ScanReport | None
+    new_findings: tuple[Finding, ...]
+    worse: tuple[WorseFinding, ...]
+    mended: tuple[Finding, ...]
+    unchanged: int
+    shared_layers: int
+    added_layers: tuple[LayerSummary, ...]
+    removed_layers: tuple[LayerSummary, ...]
+
+    @property
+    def platform(self) -> str:
+        """The new image's platform, the old one's where only that has it."""
+        return self._one.image.platform
+
+    @property
+    def failing(self) -> ScanReport | None:
+        """The new report with only what the old image had not: what the gate weighs."""
+        if self.new is None:
+            return None
+        findings = (*self.new_findings, *(worse.finding for worse in self.worse))
+        return replace(self.new, findings=findings)
+
+    @property
+    def _one(self) -> ScanReport:
+        one = self.new or self.old
+        assert one is not None, "a comparison has a side"
+        return one
+
+
+def compare(olds: Sequence[ScanReport], news: Sequence[ScanReport]) -> tuple[Comparison, ...]:
+    """Compare platform by platform: those of the new image first, then those that it lost.
+
+    A single report is compared with a single report whatever their platforms. Each sequence has a
+    platform once.
+    """
+    if len(olds) == len(news) == 1:
+        return (_compare_one(olds[0], news[0]),)
+    old_by_platform = {report.image.platform: report for report in olds}
+    new_platforms = {report.image.platform for report in news}
+    kept = [_compare_one(old_by_platform.get(report.image.platform), report) for report in news]
+    lost = [_compare_one(report, None) for report in olds if report.image.platform not in new_platforms]
+    return (*kept, *lost)
+
+
+def _compare_one(old: ScanReport | None, new: ScanReport | None) -> Comparison:
+    old_all, new_all = _everything(old), _everything(new)
+    before, after = _severities(old_all), {finding.fingerprint for finding in new_all}
+    candidates = (*new.findings, *new.known_before) if new else ()
+    new_findings = tuple(one for one in candidates if one.fingerprint not in before)
+    worse = tuple(
+        WorseFinding(one, before[one.fingerprint])
+        for one in candidates
+        if one.fingerprint in before and not _is_known(one, before)
+    )
+    old_layers, new_layers = _layers(old), _layers(new)
+    old_ids, new_ids = {one.diff_id for one in old_layers}, {one.diff_id for one in new_layers}
+    return Comparison(
+        old,
+        new,
+        new_findings,
+        worse,
+        mended=tuple(one for one in old_all if one.fingerprint not in after) if new else (),
+        unchanged=len(before.keys() & after) - len(worse),
+        shared_layers=sum(one.diff_id in old_ids for one in new_layers),
+        added_layers=tuple(one for one in new_layers if one.diff_id not in old_ids),
+        removed_layers=tuple(one for one in old_layers if one.diff_id not in new_ids) if new else (),
+    )
+
+
+def _everything(report: ScanReport | None) -> tuple[Finding, ...]:
+    """What an image has, whatever its user decided to live with."""
+    if report is None:
+        return ()
+    return (*report.findings, *report.known_before, *(waived.finding for waived in report.waived))
+
+
+def _layers(report: ScanReport | None) -> tuple[LayerSummary, ...]:
+    return report.image.layers if report else ()
+
+
+def changes(old: ImageSummary, new: ImageSummary) -> Iterable[tuple[str, str, str]]:
+    """Facts of the image that differ: (name, old, new), as text."""
+    for name, before, after in (
+        ("platform", old.platform, new.platform),
+        ("system", old.distribution, new.distribution),
+        ("libc", ", ".join(old.libc), ", ".join(new.libc)),
+    ):
+        if before != after:
+            yield name, before, after
