@@ -153,6 +153,7 @@ def _process_environment(
         working_directory="/" + config.working_dir.lstrip("/"),
         credentials=configured_user(config.user, filesystem).credentials,
         cpu=levels,
+        cpu_stated=options.cpu is not None,
     )
 
 

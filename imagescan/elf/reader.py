@@ -171,6 +171,7 @@ def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> Sym
         version_names=tuple((index, *names) for index, names in sorted(section.version_names.items())),
         immediate=frozenset(immediate),
         lazy=frozenset(lazy),
+        copied=relocated.copied,
         first_hashed=first_hashed,
         relative_ifunc=relocated.relative_ifunc,
     )

@@ -23,6 +23,10 @@ _JUMP_SLOT: dict[int, int] = {
     Machine.I386: 7, Machine.X86_64: 7, Machine.ARM: 22, Machine.AARCH64: 1026, Machine.PPC64: 21,
     Machine.S390: 11, Machine.RISCV: 5, Machine.LOONGARCH: 5, Machine.MIPS: 127, Machine.SPARCV9: 21,
 }  # fmt: skip
+_COPY: dict[int, int] = {
+    Machine.I386: 5, Machine.X86_64: 5, Machine.ARM: 20, Machine.AARCH64: 1024, Machine.PPC64: 19,
+    Machine.S390: 9, Machine.RISCV: 4, Machine.LOONGARCH: 4, Machine.MIPS: 126, Machine.SPARCV9: 19,
+}  # fmt: skip
 _IRELATIVE: dict[int, int] = {
     Machine.I386: 42, Machine.X86_64: 37, Machine.ARM: 160, Machine.AARCH64: 1032, Machine.PPC64: 248,
     Machine.S390: 61, Machine.RISCV: 58, Machine.LOONGARCH: 12,
@@ -35,6 +39,7 @@ class RelocatedSymbols:
 
     immediate: frozenset[int]
     lazy: frozenset[int]
+    copied: frozenset[int]
     relative_ifunc: bool
 
 
@@ -60,12 +65,14 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
     plt = _table(header, body, plt_table, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
     jump_slot = _JUMP_SLOT.get(header.machine)
     irelative = _IRELATIVE.get(header.machine)
+    copy = _COPY.get(header.machine)
     immediate = {symbol for symbol, _ in pairs}
     lazy = {symbol for symbol, kind in plt if kind == jump_slot}
     immediate |= {symbol for symbol, kind in plt if kind != jump_slot}
     return RelocatedSymbols(
         immediate=frozenset(immediate - {0}),
         lazy=frozenset(lazy - {0}),
+        copied=frozenset(symbol for symbol, kind in pairs if kind == copy),
         relative_ifunc=any(kind == irelative for _, kind in pairs | plt),
     )
 

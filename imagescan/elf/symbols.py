@@ -29,7 +29,8 @@ class SymbolReference(NamedTuple):
 
     ``name`` and ``version`` are the file's bytes; ``version`` is None for an unversioned
     reference; ``library`` the file that the version need names; ``version_hidden`` the reference's
-    own hidden bit (dl-lookup.c check_match); ``lazy`` that only JUMP_SLOT relocations ask for it.
+    own hidden bit (dl-lookup.c check_match); ``lazy`` that only JUMP_SLOT relocations ask for it;
+    ``copied`` that a COPY relocation does, for which the file's own definition does not count.
     """
 
     name: bytes
@@ -37,6 +38,7 @@ class SymbolReference(NamedTuple):
     library: str
     version_hidden: bool
     lazy: bool
+    copied: bool = False
 
 
 class SymbolDefinition(NamedTuple):
@@ -56,7 +58,7 @@ class SymbolDefinition(NamedTuple):
 class SymbolTable:
     """The raw columns: ``symbols`` (Elf_Sym array), ``strings``, ``versions`` (Elf_Versym array,
     empty when the file has none), names of the version indices, and the symbol indices that
-    relocations use, immediate and lazy ones apart. Bytes are in the file's own byte order.
+    relocations use, immediate, lazy and COPY ones apart. Bytes are in the file's own byte order.
     ``first_hashed`` is the first symbol that the hash table holds: earlier ones are never found.
     """
 
@@ -68,6 +70,7 @@ class SymbolTable:
     version_names: tuple[tuple[int, str, str, bool], ...]  # index, name, file, hidden
     immediate: frozenset[int]
     lazy: frozenset[int]
+    copied: frozenset[int] = frozenset()
     first_hashed: int = 1
     relative_ifunc: bool = False  # IRELATIVE relocations: musl refuses them
 
@@ -114,14 +117,20 @@ class SymbolTable:
             if (index + 1) * row > len(self.symbols):
                 break
             name, info, other, section, _value = self._fields(unpack(self.symbols, index * row))
-            if section != _UNDEFINED or info >> 4 not in bindings or other & 3 in _LOCAL_VISIBILITIES:
+            copied = index in self.copied
+            if (
+                (section != _UNDEFINED and not copied)
+                or info >> 4 not in bindings
+                or other & 3 in _LOCAL_VISIBILITIES
+            ):
                 continue
             number = versions[index] & 0x7FFF if index < len(versions) else 1
             label, library, hidden = None, "", False
             if number >= _FIRST_NAMED_VERSION and number in labels:
                 label, library, hidden = labels[number]
             text = strings[name : find(b"\0", name)]
-            found.append(SymbolReference(text, label or None, library, hidden, index not in self.immediate))
+            lazy = index not in self.immediate
+            found.append(SymbolReference(text, label or None, library, hidden, lazy, copied))
         return found
 
     def _layout(self) -> tuple[int, str]:

@@ -70,7 +70,7 @@ class Exports:
 
     def answers(self, reference: SymbolReference) -> bool:
         """Whether glibc's ``check_match`` accepts a definition of this file for the reference."""
-        name, version, _library, version_hidden, _lazy = reference
+        name, version, _library, version_hidden, _lazy, _copied = reference
         if version is None or not self.has_versions:
             return name in self.unversioned
         return name + b"@" + version in self.versioned or (
@@ -119,7 +119,11 @@ class Binder:
         for one, direct in zip(objects[first:], needed[first:], strict=True):
             residual = self._residual(one, [objects[position] for position in direct])
             for reference in residual:
-                if not any(self._answers(other, reference) for other in objects):
+                if not any(
+                    self._answers(other, reference)
+                    for other in objects
+                    if not (reference.copied and other is one)
+                ):
                     missing.append(self._missing_symbol(one, reference, bind_now))
         return tuple(missing)
 

@@ -87,6 +87,8 @@ def read_cache(data: bytes) -> LoaderCache | None:
     base = 0
     if data[: len(_OLD_MAGIC)] == _OLD_MAGIC:
         base = _embedded_image(data)
+        if data[base : base + len(_NEW_MAGIC)] != _NEW_MAGIC:
+            return _read_old(data)
     if data[base : base + len(_NEW_MAGIC)] != _NEW_MAGIC or len(data) < base + _HEADER_SIZE:
         return None
     encoding = data[base + 28] & 3
@@ -106,6 +108,22 @@ def read_cache(data: bytes) -> LoaderCache | None:
         entry = _entry(data, base, flags, key, value, hwcap, names)
         groups.setdefault(comparison_key(entry.key), []).append(entry)
     return LoaderCache({key: tuple(group) for key, group in groups.items()}, generator)
+
+
+def _read_old(data: bytes) -> LoaderCache | None:
+    """The format before 2.2: no hwcaps, offsets from the end of the array; the loader's byte order."""
+    if len(data) < 16:
+        return None
+    order = "<" if struct.unpack_from("<I", data, 12)[0] <= MAXIMUM_CACHE_ENTRIES else ">"
+    (count,) = struct.unpack_from(order + "I", data, 12)
+    strings = 16 + 12 * count
+    if count > MAXIMUM_CACHE_ENTRIES or strings > len(data):
+        return None
+    groups: dict[tuple[object, ...], list[CacheEntry]] = {}
+    for flags, key, value in struct.iter_unpack(order + "iII", data[16:strings]):
+        entry = CacheEntry(_string(data, strings + key), _string(data, strings + value), flags)
+        groups.setdefault(comparison_key(entry.key), []).append(entry)
+    return LoaderCache({key: tuple(group) for key, group in groups.items()})
 
 
 def _embedded_image(data: bytes) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imagescan.elf.facts import ElfFacts, ElfType, Machine
+from imagescan.elf.facts import ElfFacts, ElfType, LoadSegment, Machine
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import EntryKind
 from imagescan.loader.values import Outcome
@@ -45,7 +45,8 @@ _FOUND = Judgement(Outcome.FOUND)
 class GlibcAcceptance:
     """What a glibc loader of one ABI and version accepts.
 
-    ``skips_foreign_byte_order`` is Debian's and Ubuntu's patch; ``checks_abi_tag`` holds up to
+    ``skips_foreign_byte_order`` is Debian's and Ubuntu's patch, ``maps_by_page_size`` holds from
+    2.35 (before, a segment's own alignment counted); ``checks_abi_tag`` holds up to
     glibc 2.35; ``kernel`` is compared with the tag.
     """
 
@@ -53,6 +54,7 @@ class GlibcAcceptance:
     skips_foreign_byte_order: bool
     checks_abi_tag: bool
     refuses_pie: bool
+    maps_by_page_size: bool
     kernel: tuple[int, int, int]
 
     def open_verify(self, entry: FileEntry) -> Judgement:
@@ -62,10 +64,11 @@ class GlibcAcceptance:
             return _not_elf(entry)
         if elf.elf_class != self.abi.elf_class:
             return Judgement(Outcome.WRONG_CLASS, f"wrong ELF class: ELFCLASS{elf.elf_class}")
-        machine_matches = matches_machine(self.abi, elf)
-        if not machine_matches and (
-            self.skips_foreign_byte_order or elf.little_endian == self.abi.little_endian
-        ):
+        same_order = elf.little_endian == self.abi.little_endian
+        # The loader reads e_machine in its own byte order, whatever e_ident says.
+        machine = elf.machine if same_order else (elf.machine >> 8 | elf.machine << 8) & 0xFFFF
+        foreign = machine != self.abi.machine or (same_order and not matches_machine(self.abi, elf))
+        if foreign and (self.skips_foreign_byte_order or same_order):
             return Judgement(Outcome.WRONG_MACHINE, f"e_machine {elf.machine}")
         fault = self._identification_fault(elf)
         if fault:
@@ -100,8 +103,9 @@ class GlibcAcceptance:
         """Judge a file that is not yet loaded as it is mapped."""
         if not elf.segments:
             return Judgement(Outcome.STOPS, "object file has no loadable segments")
-        if any((one.address - one.offset) % PAGE_SIZE for one in elf.segments):
-            return Judgement(Outcome.STOPS, "ELF load command address/offset not page-aligned")
+        fault = self._segment_fault(elf.segments)
+        if fault:
+            return Judgement(Outcome.STOPS, fault)
         if elf.type == ElfType.EXEC:
             return Judgement(Outcome.STOPS, "cannot dynamically load executable")
         if not elf.has_dynamic:
@@ -109,6 +113,22 @@ class GlibcAcceptance:
         if elf.is_pie and self.refuses_pie:
             return Judgement(Outcome.STOPS, "cannot dynamically load position-independent executable")
         return _FOUND
+
+    def _segment_fault(self, segments: tuple[LoadSegment, ...]) -> str:
+        """The page alignment of the segments, and from 2.35 their order where they leave holes
+        (``_dl_map_segments``, elf/dl-map-segments.h)."""
+        if not self.maps_by_page_size:
+            if any(one.alignment % PAGE_SIZE for one in segments):
+                return "ELF load command alignment not page-aligned"
+            aligned = all((one.address - one.offset) % max(one.alignment, 1) == 0 for one in segments)
+            return "" if aligned else "ELF load command address/offset not properly aligned"
+        starts = [one.address // PAGE_SIZE for one in segments]
+        ends = [-(-(one.address + one.file_size) // PAGE_SIZE) for one in segments]
+        has_holes = any(end != start for end, start in zip(ends, starts[1:], strict=False))
+        unaligned = any((one.address - one.offset) % PAGE_SIZE for one in segments)
+        if unaligned or (has_holes and starts[-1] < ends[0]):
+            return "ELF load command address/offset not page-aligned"
+        return ""
 
 
 def _not_elf(entry: FileEntry) -> Judgement:

@@ -17,7 +17,8 @@ class ProcessEnvironment:
     """The environment of the programs of one image.
 
     ``cpu`` lists the enabled glibc-hwcaps names of the target machine, best first, such as
-    ``("x86-64-v3", "x86-64-v2")``; empty is the baseline. ``kernel`` is the running kernel's
+    ``("x86-64-v3", "x86-64-v2")``; empty is the baseline. ``cpu_stated`` says that this is the
+    machine, and not only the least that the platform has. ``kernel`` is the running kernel's
     version, for ABI tags. ``bind_now`` and the LD_* variables are read from ``variables``.
     """
 
@@ -25,6 +26,7 @@ class ProcessEnvironment:
     working_directory: str = "/"
     credentials: Credentials = field(default_factory=Credentials)
     cpu: tuple[str, ...] = ()
+    cpu_stated: bool = False
     kernel: tuple[int, int, int] = (6, 0, 0)
 
     def variable(self, name: str) -> str:

@@ -20,6 +20,7 @@ from imagescan.loader.cache_file import LoaderCache, read_cache
 from imagescan.loader.candidates import GlibcAcceptance
 from imagescan.loader.dlopen import dlopen_faults
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.object_faults import start_faults
 from imagescan.loader.platforms import LoaderPlatform, platform_of
 from imagescan.loader.process import Mapped, Process, Request
 from imagescan.loader.search import DirectoryList, GlibcSearch, SearchPlan, SearchResult
@@ -77,6 +78,7 @@ class GlibcLoader:
                 skips_foreign_byte_order=bool(strings and strings.data_encoding_patch),
                 checks_abi_tag=version is not None and version < (2, 36),
                 refuses_pie=version is None or version >= (2, 30),
+                maps_by_page_size=version is None or version >= (2, 35),
                 kernel=environment.kernel,
             ),
             self._system_directories,
@@ -212,6 +214,9 @@ class _GlibcProcess:
             faults += lookup_assertions(
                 objects, known, answering, self._loader._binder, version, bind_now=bind_now
             )
+        faults += start_faults(
+            objects[known:], self._loader._identity.version, self._environment, self._interpreter.real
+        )
         return LinkMap(
             program=of.real,
             loader=self._loader._identity,

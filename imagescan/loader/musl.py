@@ -16,6 +16,7 @@ from imagescan.layers.values import EntryKind
 from imagescan.loader.binding import Binder, Exports
 from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.object_faults import musl_relr_faults
 from imagescan.loader.process import Mapped, Process, Request
 from imagescan.loader.tokens import expand_musl
 from imagescan.loader.values import (
@@ -160,6 +161,7 @@ class _MuslProcess:
             if one.elf.machine != self._loader.abi.machine:
                 message = "loaded although it is for another machine: musl does not look at e_machine"
                 self._faults.append(LoaderFault("wrong-machine-loaded", one.path, message))
+        self._faults += musl_relr_faults(objects[known:], self._loader.identity.version)
         return LinkMap(
             program=of.real,
             loader=self._loader.identity,

@@ -22,7 +22,14 @@ from imagescan.loader.identify import (
     standard_interpreter,
 )
 from imagescan.loader.musl import MuslLoader
-from imagescan.loader.values import How, LinkMap, LoadedObject, LoaderIdentity, LoaderKind
+from imagescan.loader.values import (
+    How,
+    LinkMap,
+    LoadedObject,
+    LoaderFault,
+    LoaderIdentity,
+    LoaderKind,
+)
 
 _Abi = tuple[int, int, bool]
 
@@ -149,4 +156,8 @@ def _abi(elf: ElfFacts) -> _Abi:
 
 def _alone(entry: FileEntry, elf: ElfFacts, identity: LoaderIdentity | None) -> LinkMap:
     only = LoadedObject(entry.path, entry.path, entry.inode, elf, entry.path, -1, How.PROGRAM)
-    return LinkMap(program=entry.path, loader=identity, objects=(only,))
+    faults = []
+    if elf.kind == ElfKind.STATIC and elf.needed:
+        # The kernel starts it, nobody loads what it needs, and the first call goes astray.
+        faults.append(LoaderFault("no-interpreter", entry.path, "Segmentation fault"))
+    return LinkMap(program=entry.path, loader=identity, objects=(only,), faults=tuple(faults))

@@ -160,11 +160,13 @@ class MissingSymbol:
 class LoaderFault:
     """Another reason why the loader or the kernel refuses: ``code`` is a stable word
     (``relr-without-version``, ``cpu-level``, ``version-file-not-loaded``, ``kernel-errno`` ...),
-    ``object`` the path concerned, ``message`` the text that the user would have met."""
+    ``object`` the path concerned, ``message`` the text that the user would have met, ``condition``
+    when it happens, if it depends on the machine ("" for always)."""
 
     code: str
     object: str
     message: str
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.loader.compile import library, program, zig
-from tests.loader.known import wrong
 from tests.loader.loaders import GLIBC, GLIBC_231, GLIBC_236, GLIBC_241, MUSL, Loader
 from tests.loader.outcome import absent, fails, musl_absent, of_link_map, starts
 from tests.loader.scene import Scene
@@ -98,7 +97,6 @@ def test_t43_a_library_of_the_other_byte_order_is_passed_over_by_debians_glibc_a
     expect_musl(two, MUSL_REFUSES)
 
 
-@wrong("Debian's patch is taken to skip every foreign byte order; it skips foreign machines")
 def test_t43_the_other_byte_order_alone_stops_glibc(two: Scene) -> None:
     two.file(BAD, patched(5, b"\x02"))
     expect_glibc(two, "ELF file data encoding not little-endian")
@@ -240,7 +238,6 @@ def test_t54_a_relocatable_file_stops_both(two: Scene) -> None:
 NARROW = ["-Wl,-z,max-page-size=16", "-Wl,-z,common-page-size=16"]
 
 
-@wrong("_dl_map_segments: with holes, the last segment must not begin below the first one's end")
 def test_t55_segments_that_share_a_page_stop_glibc_since_2_35(two: Scene) -> None:
     two.library(BAD, flags=NARROW)
     expect_glibc(
@@ -251,7 +248,6 @@ def test_t55_segments_that_share_a_page_stop_glibc_since_2_35(two: Scene) -> Non
     )
 
 
-@wrong("before 2.35 p_align itself had to be a multiple of the page size")
 def test_t55_a_segment_alignment_below_the_page_size_stopped_glibc_before_2_35(two: Scene) -> None:
     two.library(BAD, flags=NARROW)
     expect_glibc(two, "ELF load command alignment not page-aligned", on=[GLIBC_231], names_file=False)
@@ -300,7 +296,6 @@ const char *of_v(void) { return ""; }
 """
 
 
-@wrong("GNU_PROPERTY_X86_ISA_1_NEEDED is not judged")
 def test_t59_an_instruction_set_beyond_the_cpu_is_refused_since_glibc_2_33(two: Scene) -> None:
     two.library(BAD, source=ISA_NEEDED % 0x80000001)
     two.expect("/t/app", starts(BAD), [GLIBC_231], variables=VARIABLES)
@@ -312,7 +307,6 @@ def test_t59_an_instruction_set_beyond_the_cpu_is_refused_since_glibc_2_33(two: 
     )
 
 
-@wrong("GNU_PROPERTY_X86_ISA_1_NEEDED is not judged")
 def test_t59_a_library_for_a_higher_cpu_level_is_refused_on_a_baseline_cpu(two: Scene) -> None:
     two.library(BAD, source=ISA_NEEDED % 0x3)
     two.expect("/t/app", starts(BAD), GLIBC, variables=VARIABLES)

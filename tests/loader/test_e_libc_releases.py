@@ -7,7 +7,6 @@ import struct
 import pytest
 
 from tests.loader.compile import Need, hosted, zig
-from tests.loader.known import wrong
 from tests.loader.loaders import (
     GLIBC,
     GLIBC_231,
@@ -116,7 +115,6 @@ RELOCATED = (
 PACKED = ["-Wl,-z,pack-relative-relocs"]
 
 
-@wrong("DT_RELR under a loader that does not know it is not told")
 def test_t83_packed_relocations_without_versions_are_silently_left_out_by_old_loaders(scene: Scene) -> None:
     scene.program("/t/app", ["libr.so"], runpath="/t/d")
     scene.library("/t/d/libr.so", source=RELOCATED, flags=PACKED)

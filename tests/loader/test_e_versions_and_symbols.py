@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.loader.compile import Need
-from tests.loader.known import wrong
 from tests.loader.loaders import (
     GLIBC,
     GLIBC_231,
@@ -222,12 +221,7 @@ REFERENCES = {
 }
 
 
-COPIED = wrong("the definition that a COPY relocation copies from is not looked for")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=COPIED if kind == "data" else ()) for kind in REFERENCES]
-)
+@pytest.mark.parametrize("kind", REFERENCES)
 def test_t76_a_reference_that_is_bound_at_once_must_be_defined(scene: Scene, kind: str) -> None:
     flags, declarations, body, symbol = REFERENCES[kind]
     scene.program(

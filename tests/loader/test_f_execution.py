@@ -12,7 +12,6 @@ from imagescan.sources.values import ImageConfig
 from imagescan.startup.chain import startup_chain
 from imagescan.startup.lookup import Surroundings
 from tests.loader.compile import Need, find_segment, program, zig
-from tests.loader.known import wrong
 from tests.loader.loaders import GLIBC, GLIBC_231, GLIBC_236, GLIBC_241, MUSL
 from tests.loader.outcome import absent, fails, musl_absent, starts
 from tests.loader.scene import Scene
@@ -102,7 +101,6 @@ def test_t88_a_relative_interpreter_is_looked_for_in_the_working_directory(scene
     scene.expect("/t/app", fails("ENOENT"), [GLIBC_236], directory="/t")
 
 
-@wrong("taken for a static program, and nothing is said")
 def test_t89_a_program_with_needs_and_without_interpreter_crashes(scene: Scene) -> None:
     scene.program("/t/app", ["liba.so.1"], interpreter=None, runpath="/t/d")
     scene.library("/t/d/liba.so.1")

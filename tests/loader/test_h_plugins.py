@@ -53,7 +53,7 @@ def opens(scene: Scene, loader: Loader, program: str, *files: str, scope: str = 
     said = ended.out.splitlines()[-1]
     if len(files) == 1:
         simulation = Simulation(scene.filesystem(loader), environment())
-        model = simulation.plugin_map(ImagePath(program), ImagePath(files[0]), now=True)
+        model = simulation.plugin_map(ImagePath(program), (ImagePath(files[0]),), now=True)
         reason = of_link_map(model).reason
         scene.claim((said == "loaded") == (reason == ""), f"{loader}: {said!r}, imagescan says {reason!r}")
     return said

@@ -24,6 +24,8 @@ def loader_faults(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
             if fault.code != wanted or (found.tier is Tier.PLUGIN and parameters["harmless"]):
                 continue
             certainty, condition = certainty_of(found)
+            if fault.condition and found.tier is not Tier.PLUGIN:
+                certainty, condition = Certainty.CONDITIONAL, fault.condition
             present = ImagePath(fault.object) in facts.by_path
             yield Observation(
                 cause=(wanted, fault.object),
