@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _ET_EXEC, _ET_DYN = 2, 3
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_GNU_STACK = 1, 2, 3, 4, 0x6474E551
+_SEGMENTS = 5
+CPU_LEVELS = {"": 0, "x86-64-v2": 2, "x86-64-v3": 4, "x86-64-v4": 8}
+_NOTE_GNU_PROPERTY, _NOTE_DLOPEN, _ISA_1_NEEDED = 5, 0x407C0C0A, 0xC0008002
+_READ_EXECUTE, _READ_WRITE_EXECUTE = 5, 7
 _DF_1_PIE = 0x08000000
 _DT = {
     "needed": 1, "pltrelsz": 2, "hash": 4, "strtab": 5, "symtab": 6, "rela": 7, "relasz": 8, "strsz": 10,
@@ -61,6 +65,9 @@ class ElfStandIn:
     undefined: tuple[str, ...] = ()
     undefined_lazy: tuple[str, ...] = ()
     relative_relocations: bool = False
+    executable_stack: bool = False
+    cpu_level: str = ""  # x86-64-v2 ...: GNU_PROPERTY_X86_ISA_1_NEEDED
+    dlopen: str = ""  # the JSON text of a .note.dlopen
     marks: bytes = b""
 
 
@@ -77,7 +84,7 @@ class _Writer:
         self._strings = bytearray(b"\0")
         self._body = bytearray()
         self._tags: list[tuple[int, int]] = []
-        self._start = 64 + 3 * 56 if self._wide else 52 + 3 * 32
+        self._start = 64 + _SEGMENTS * 56 if self._wide else 52 + _SEGMENTS * 32
         # Version index 1 is the base; definitions come first, needs after them.
         self._indices: dict[str, int] = {}
         needed = [name for names in wanted.version_needs.values() for name in names]
@@ -101,7 +108,8 @@ class _Writer:
         if wanted.type != "static":
             word = "qQ" if self._wide else "iI"
             dynamic = self._put(b"".join(self._pack(word, *tag) for tag in (*self._tags, (0, 0))))
-        return self._header(interpreter, dynamic) + bytes(self._body)
+        notes = self._put(self._notes())
+        return self._header(interpreter, dynamic, notes) + bytes(self._body)
 
     def _pack(self, layout: str, *values: int) -> bytes:
         return struct.pack(self._machine.order + layout, *values)
@@ -194,7 +202,23 @@ class _Writer:
             self._tag_table("verneed", table)
             self._tags.append((_DT["verneednum"], len(wanted.version_needs)))
 
-    def _header(self, interpreter: tuple[int, int], dynamic: tuple[int, int]) -> bytes:
+    def _notes(self) -> bytes:
+        notes = b""
+        if self._wanted.cpu_level:
+            bits = CPU_LEVELS[self._wanted.cpu_level]
+            content = self._pack("IIII" if self._wide else "III", _ISA_1_NEEDED, 4, bits, *([0] * self._wide))
+            notes += self._note(b"GNU\0", _NOTE_GNU_PROPERTY, content)
+        if self._wanted.dlopen:
+            notes += self._note(b"FDO\0", _NOTE_DLOPEN, self._wanted.dlopen.encode() + b"\0")
+        return notes
+
+    def _note(self, owner: bytes, kind: int, content: bytes) -> bytes:
+        head = self._pack("III", len(owner), len(content), kind) + owner
+        return head + content + bytes(-len(content) % 8)
+
+    def _header(
+        self, interpreter: tuple[int, int], dynamic: tuple[int, int], notes: tuple[int, int]
+    ) -> bytes:
         machine = self._machine
         fixed = self._wanted.type in ("executable", "static")
         ident = b"\x7fELF" + bytes((2 if self._wide else 1, 1 if machine.order == "<" else 2, 1)) + bytes(9)
@@ -203,14 +227,23 @@ class _Writer:
         head = ident + self._pack(
             f"HHI{word * 3}IHHHHHH",
             _ET_EXEC if fixed else _ET_DYN,
-            machine.number, 1, 0, sizes[0], 0, machine.flags, sizes[0], sizes[1], 3, 0, 0, 0,
+            machine.number, 1, 0, sizes[0], 0, machine.flags, sizes[0], sizes[1], _SEGMENTS, 0, 0, 0,
         )  # fmt: skip
         whole = (0, self._start + len(self._body))
-        kinds = ((_PT_INTERP, interpreter), (_PT_LOAD, whole), (_PT_DYNAMIC, dynamic))
+        kinds = (
+            (_PT_INTERP, interpreter),
+            (_PT_LOAD, whole),
+            (_PT_DYNAMIC, dynamic),
+            (_PT_NOTE, notes),
+            (_PT_GNU_STACK, (0, int(self._wanted.executable_stack))),
+        )
         return head + b"".join(self._segment(kind if place[1] else 0, *place) for kind, place in kinds)
 
     def _segment(self, kind: int, offset: int, size: int) -> bytes:
-        align = 0x1000 if kind == _PT_LOAD else 1
+        align = {_PT_LOAD: 0x1000, _PT_NOTE: 8}.get(kind, 1)
+        flags = _READ_WRITE_EXECUTE if kind == _PT_GNU_STACK else _READ_EXECUTE
+        if kind == _PT_GNU_STACK:
+            size = 0
         if self._wide:
-            return self._pack("IIQQQQQQ", kind, 5, offset, offset, offset, size, size, align)
-        return self._pack("IIIIIIII", kind, offset, offset, offset, size, size, 5, align)
+            return self._pack("IIQQQQQQ", kind, flags, offset, offset, offset, size, size, align)
+        return self._pack("IIIIIIII", kind, offset, offset, offset, size, size, flags, align)

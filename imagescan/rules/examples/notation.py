@@ -6,12 +6,13 @@ notation; a wrong one is a ``RuleError`` with its position.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from imagescan.errors import InvalidReference, RuleError
 from imagescan.reference import Platform
-from imagescan.rules.examples.elf_writer import MACHINES, ElfStandIn, write_elf
+from imagescan.rules.examples.elf_writer import CPU_LEVELS, MACHINES, ElfStandIn, write_elf
 from imagescan.rules.yaml_reader import Node, read_yaml
 
 MAXIMUM_FILES = 500  # of one example
@@ -211,9 +212,11 @@ def _stand_in(kind: str, node: Node) -> ElfStandIn:
             values[key] = _one_of(value, MACHINES)
         elif key == "version_needs":
             values[key] = {file: versions.texts() for file, versions in value.pairs()}
-        elif key == "relative_relocations":
+        elif key in ("relative_relocations", "executable_stack"):
             values[key] = value.truth()
-        elif key in ("interpreter", "soname", "rpath", "runpath"):
+        elif key == "cpu_level":
+            values[key] = _one_of(value, CPU_LEVELS)
+        elif key in ("interpreter", "soname", "rpath", "runpath", "dlopen"):
             values[key] = value.text()
         else:
             values[key] = value.texts()
@@ -221,10 +224,16 @@ def _stand_in(kind: str, node: Node) -> ElfStandIn:
 
 
 def _loader(node: Node) -> ExampleFile:
-    if _one_of(node, {"glibc": 0, "musl": 0}) == "glibc":
-        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=GLIBC_MARKS)
+    """``glibc`` or ``musl``, with another version than the base's as in ``glibc-2.41``."""
+    name, _, version = node.text().partition("-")
+    if name not in ("glibc", "musl") or not re.fullmatch(r"[\d.]*", version):
+        raise node.error(f"unknown loader {node.text()!r}", "use glibc, musl, or such as glibc-2.41")
+    if name == "glibc":
+        marks = GLIBC_MARKS.replace(b"2.36", (version or "2.36").encode())
+        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=marks)
     else:
-        stand_in = ElfStandIn(soname="libc.musl-x86_64.so.1", marks=MUSL_MARKS, defined=("puts",))
+        marks = MUSL_MARKS.replace(b"1.2.5", (version or "1.2.5").encode())
+        stand_in = ElfStandIn(soname="libc.musl-x86_64.so.1", marks=marks, defined=("puts",))
     return ExampleFile(write_elf(stand_in), mode=0o755)
 
 
