@@ -7,11 +7,11 @@ opened objects (elf/dl-execstack.c, refused from 2.41 on); ``loader.md`` section
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imagescan.elf.facts import ElfFacts, ElfType
 from imagescan.loader.process import Mapped
-from imagescan.loader.values import LoaderFault
+from imagescan.loader.values import LoaderFault, OptionalLibrary
 
 _STACK_REFUSED = (2, 41)
 
@@ -43,3 +43,12 @@ def dlopen_faults(
             if one.elf.executable_stack
         ]
     return faults
+
+
+def missing_announcements(elf: ElfFacts, opens: Callable[[str], bool]) -> tuple[OptionalLibrary, ...]:
+    """The entries of ``.note.dlopen`` (UAPI.12) of which no alternative can be opened."""
+    return tuple(
+        OptionalLibrary(note.sonames, note.feature, note.description, note.priority)
+        for note in elf.dlopen_notes
+        if note.sonames and not any(opens(name) for name in note.sonames)
+    )

@@ -18,7 +18,7 @@ from imagescan.loader.assertions import lookup_assertions
 from imagescan.loader.binding import Binder
 from imagescan.loader.cache_file import LoaderCache, read_cache
 from imagescan.loader.candidates import GlibcAcceptance
-from imagescan.loader.dlopen import dlopen_faults
+from imagescan.loader.dlopen import dlopen_faults, missing_announcements
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import start_faults
 from imagescan.loader.platforms import LoaderPlatform, platform_of
@@ -32,6 +32,7 @@ from imagescan.loader.values import (
     LoaderFault,
     LoaderIdentity,
     Missing,
+    OptionalLibrary,
     Outcome,
 )
 from imagescan.loader.versions import check_versions
@@ -98,7 +99,9 @@ class GlibcLoader:
 
     def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
         """Load a program as the kernel starts it, or a library as ``ld.so LIBRARY`` would."""
-        return _GlibcProcess(self, entry, elf, is_program=is_program).run()
+        process = _GlibcProcess(self, entry, elf, is_program=is_program)
+        link_map = process.run()
+        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
 
     def plugin_map(
         self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
@@ -188,6 +191,14 @@ class _GlibcProcess:
             self._process.objects[known:], plugin, self._main.elf, self._loader._identity.version
         )
         return self._result(plugin, known, asked, now=now)
+
+    def announced(self) -> tuple[OptionalLibrary, ...]:
+        """Look for what ``.note.dlopen`` of the running program announces, as its ``dlopen`` would.
+        What is found is loaded, so this comes last."""
+        return missing_announcements(
+            self._main.elf,
+            lambda name: (one := self._request(self._main, name)) is not None and one.missing is None,
+        )
 
     def _load_all_needed(self) -> None:
         """Breadth-first over whatever is in the list and not yet done."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
@@ -15,6 +16,7 @@ from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind
 from imagescan.loader.binding import Binder, Exports
 from imagescan.loader.candidates import judge_for_musl
+from imagescan.loader.dlopen import missing_announcements
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import musl_relr_faults
 from imagescan.loader.process import Mapped, Process, Request
@@ -25,6 +27,7 @@ from imagescan.loader.values import (
     LoaderFault,
     LoaderIdentity,
     Missing,
+    OptionalLibrary,
     Outcome,
     SearchStep,
 )
@@ -64,7 +67,9 @@ class MuslLoader:
 
     def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
         """Load a program as the kernel starts it, or a library as ``ld-musl LIBRARY`` would."""
-        return _MuslProcess(self, entry, elf, is_program=is_program).run()
+        process = _MuslProcess(self, entry, elf, is_program=is_program)
+        link_map = process.run()
+        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
 
     def plugin_map(
         self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
@@ -141,6 +146,13 @@ class _MuslProcess:
             )
             self._load_all_needed(known)
         return self._result(plugin, known, asked, now=now)
+
+    def announced(self) -> tuple[OptionalLibrary, ...]:
+        """Look for what ``.note.dlopen`` of the running program announces, as its ``dlopen`` would.
+        What is found is loaded, so this comes last."""
+        return missing_announcements(
+            self._main.elf, lambda name: self._load_library(name, self._main).missing is None
+        )
 
     def _load_all_needed(self, first: int) -> None:
         """Breadth-first over the list, which grows at its end meanwhile."""

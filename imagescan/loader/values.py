@@ -170,6 +170,20 @@ class LoaderFault:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionalLibrary:
+    """A library that an object says it opens at run time (``.note.dlopen``), and which is not there.
+
+    ``sonames`` are the alternatives, none of which is found; ``priority`` is required, recommended
+    or suggested.
+    """
+
+    sonames: tuple[str, ...]
+    feature: str
+    description: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderIdentity:
     """The dynamic loader that serves one program.
 
@@ -195,7 +209,8 @@ class LinkMap:
     """What the dynamic loader would do with one program (or one library, asked as if it were).
 
     ``objects`` is in load order, the program first; ``resolutions`` has every needed entry of
-    every object, in the order asked. ``interpreter_fault`` is set when the kernel refuses the
+    every object, in the order asked. ``optional_missing`` are the program's own announcements of
+    ``dlopen`` that no library answers. ``interpreter_fault`` is set when the kernel refuses the
     program before any library matters: (errno name, message).
     """
 
@@ -206,6 +221,7 @@ class LinkMap:
     missing_versions: tuple[MissingVersion, ...] = ()
     missing_symbols: tuple[MissingSymbol, ...] = ()
     faults: tuple[LoaderFault, ...] = ()
+    optional_missing: tuple[OptionalLibrary, ...] = ()
     interpreter_fault: tuple[str, str] | None = None
 
     @property

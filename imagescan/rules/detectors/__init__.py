@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imagescan.rules.detectors.announcements import ANNOUNCED_LIBRARY
 from imagescan.rules.detectors.interpreters import INTERPRETER
 from imagescan.rules.detectors.libraries import MISSING_LIBRARY
 from imagescan.rules.detectors.loader_faults import LOADER_FAULT
@@ -18,6 +19,7 @@ DETECTORS: tuple[Detector, ...] = (
     UNKNOWN_USER,
     INTERPRETER,
     MISSING_LIBRARY,
+    ANNOUNCED_LIBRARY,
     LOADER_FAULT,
     MISSING_VERSION,
     MISSING_SYMBOL,
