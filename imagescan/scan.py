@@ -14,6 +14,7 @@ from typing import Literal
 
 from imagescan import __version__
 from imagescan.content import FileInspector
+from imagescan.cpu_answers import both_answers, levels_in_use
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.errors import UsageError
 from imagescan.facts import ImageFacts, gather_facts
@@ -39,9 +40,10 @@ from imagescan.loader.simulate import Simulation
 from imagescan.options import ProgressEvent, ScanOptions, Stage
 from imagescan.reference import Platform
 from imagescan.rules.catalogue import load_rules
+from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.sources.select import SourceOptions, open_source
-from imagescan.sources.values import ImageConfig, ImageManifest, ImageSource
+from imagescan.sources.values import ImageManifest, ImageSource
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 
@@ -85,6 +87,7 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
     Raises:
         ImageScanError: the image cannot be found, read or trusted; a rule or an option is wrong.
     """
+    _stated_levels(options.cpu)
     rules = load_rules(options.rules_directories)
     progress = _Progress(text, options.on_progress)
     with open_source(text, SourceOptions(insecure=options.insecure)) as source:
@@ -94,10 +97,27 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
             manifest = _with_overrides(manifest, options)
             layers = _read_layers(source, manifest, progress)
             progress.tell(Stage.JUDGING)
-            facts, simulation = _gather(manifest, layers, options)
-            findings = judge(facts, rules)
-            scans.append(ImageScan(_report(facts, layers, findings), facts, simulation))
+            scans.append(_judge(manifest, layers, rules, options))
         return tuple(scans)
+
+
+def _judge(
+    manifest: ImageManifest,
+    layers: tuple[LayerIndex, ...],
+    rules: tuple[RuleDocument, ...],
+    options: ScanOptions,
+) -> ImageScan:
+    """Judge one image on the CPU that the caller states; without one, on the least that its platform
+    has, and where the image has libraries for better ones on these too."""
+    filesystem = merge(layers)
+    stated = _stated_levels(options.cpu)
+    facts, simulation = _gather(manifest, layers, filesystem, stated or (), stated is not None)
+    findings = judge(facts, rules)
+    levels = levels_in_use(filesystem) if stated is None else ()
+    if levels:
+        best, _ = _gather(manifest, layers, filesystem, levels, False)
+        findings = both_answers(findings, judge(best, rules), levels)
+    return ImageScan(_report(facts, layers, findings), facts, simulation)
 
 
 def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
@@ -118,14 +138,27 @@ def _with_overrides(manifest: ImageManifest, options: ScanOptions) -> ImageManif
 
 def _read_layers(source: ImageSource, manifest: ImageManifest, progress: _Progress) -> tuple[LayerIndex, ...]:
     progress.start_layers(manifest)
-    return index_image(source, manifest, FileInspector(), on_bytes=progress.add_bytes)
+    return index_image(
+        source, manifest, FileInspector(), on_bytes=progress.add_bytes, on_layer=progress.add_layer
+    )
 
 
 def _gather(
-    manifest: ImageManifest, layers: tuple[LayerIndex, ...], options: ScanOptions
+    manifest: ImageManifest,
+    layers: tuple[LayerIndex, ...],
+    filesystem: RootFilesystem,
+    cpu: tuple[str, ...],
+    cpu_stated: bool,
 ) -> tuple[ImageFacts, Simulation]:
-    filesystem = merge(layers)
-    simulation = Simulation(filesystem, _process_environment(manifest.config, filesystem, options))
+    config = manifest.config
+    process = ProcessEnvironment(
+        variables=environment(config),
+        working_directory="/" + config.working_dir.lstrip("/"),
+        credentials=configured_user(config.user, filesystem).credentials,
+        cpu=cpu,
+        cpu_stated=cpu_stated,
+    )
+    simulation = Simulation(filesystem, process)
     link_maps = {
         entry.path: simulation.link_map(entry.path)
         for entry in filesystem.contents()
@@ -140,21 +173,20 @@ def _gather(
     return gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map), simulation
 
 
-def _process_environment(
-    config: ImageConfig, filesystem: RootFilesystem, options: ScanOptions
-) -> ProcessEnvironment:
-    levels = cpu_levels(options.cpu) if options.cpu else ()
+def _stated_levels(cpu: str | None) -> tuple[str, ...] | None:
+    """The glibc-hwcaps names of the CPU that the caller states; None when none is stated.
+
+    Raises:
+        UsageError: no CPU level of that name.
+    """
+    if cpu is None:
+        return None
+    levels = cpu_levels(cpu)
     if levels is None:
         raise UsageError(
-            f"unknown CPU level {options.cpu!r}", advice="choose one of " + ", ".join(known_cpu_levels())
+            f"unknown CPU level {cpu!r}", advice="choose one of " + ", ".join(known_cpu_levels())
         )
-    return ProcessEnvironment(
-        variables=environment(config),
-        working_directory="/" + config.working_dir.lstrip("/"),
-        credentials=configured_user(config.user, filesystem).credentials,
-        cpu=levels,
-        cpu_stated=options.cpu is not None,
-    )
+    return levels
 
 
 def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:

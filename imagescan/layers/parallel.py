@@ -38,20 +38,21 @@ def index_image(
     inspector: ContentInspector,
     workers: int = 2,
     on_bytes: Callable[[int], None] | None = None,
+    on_layer: Callable[[], None] | None = None,
 ) -> tuple[LayerIndex, ...]:
     """Index every layer of one image; a layer that the image has twice is read once.
 
     ``workers`` is how many layers are read at a time where the source can open them in any order;
     with more than one, each layer is also inflated in a thread of its own. ``on_bytes`` is called
-    with numbers of bytes read, from any of these threads.
+    with numbers of bytes read, ``on_layer`` after each layer, from any of these threads.
 
     Raises:
         ImageFormatError: the source's streams do not have a layer that the manifest names.
         SourceError, BlobError, LayerError: a layer cannot be had or read; the first one that fails.
     """
     if source.random_access:
-        return _index_opened(source, image, inspector, workers, on_bytes)
-    return _index_streamed(source, image, inspector, workers, on_bytes)
+        return _index_opened(source, image, inspector, workers, on_bytes, on_layer)
+    return _index_streamed(source, image, inspector, workers, on_bytes, on_layer)
 
 
 def _index_opened(
@@ -60,6 +61,7 @@ def _index_opened(
     inspector: ContentInspector,
     workers: int,
     on_bytes: Callable[[int], None] | None,
+    on_layer: Callable[[], None] | None,
 ) -> tuple[LayerIndex, ...]:
     abandoned = threading.Event()
 
@@ -73,7 +75,10 @@ def _index_opened(
         if abandoned.is_set():
             raise _AbandonedError
         with source.open_layer(image, layer) as stream:
-            return index_layer(stream, layer, inspector, on_bytes=count, pipelined=workers > 1)
+            found = index_layer(stream, layer, inspector, on_bytes=count, pipelined=workers > 1)
+        if on_layer is not None:
+            on_layer()
+        return found
 
     blobs = {_blob(layer): layer for layer in reversed(image.layers)}
     largest_first = sorted(blobs, key=lambda blob: -(blobs[blob].size or 0))
@@ -102,11 +107,14 @@ def _index_streamed(
     inspector: ContentInspector,
     workers: int,
     on_bytes: Callable[[int], None] | None,
+    on_layer: Callable[[], None] | None,
 ) -> tuple[LayerIndex, ...]:
     found: dict[Digest, LayerIndex] = {}
     for stream in source.layer_streams(image):
         index = index_layer(stream, None, inspector, on_bytes=on_bytes, pipelined=workers > 1)
         found[index.diff_id] = index
+        if on_layer is not None:
+            on_layer()
     return tuple(_matching(found, layer) for layer in image.layers)
 
 
