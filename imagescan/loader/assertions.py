@@ -63,5 +63,10 @@ def _meets_unversioned(
     provider = answering(reference.library)
     if provider is None or binder.exports(provider).has_versions:
         return False
-    first = next((one for one in objects if binder.exports(one).answers(reference)), None)
-    return first is provider
+    for one in objects:
+        if one is provider:
+            # The assertion comes before the test of visibility.
+            return reference.name in binder.exports(one).names
+        if binder.exports(one).answers(reference):
+            return False
+    return False

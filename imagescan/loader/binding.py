@@ -51,6 +51,11 @@ class Exports:
         )
 
     @cached_property
+    def names(self) -> frozenset[bytes]:
+        """Every name that is defined, whoever may use it."""
+        return frozenset(one.name for one in (self._table.definitions() if self._table else ()))
+
+    @cached_property
     def unversioned(self) -> frozenset[bytes]:
         """Index 2 is the oldest version: found at once, hidden or not. Of later ones a default
         version is found."""

@@ -407,9 +407,9 @@ class _GlibcProcess:
 
     def _preload_one(self, name: str, origin: str) -> None:
         request = self._request(self._main, name)
-        if request is None or (request.missing is None and request.found is not None):
+        if request is None or request.missing is None:
             return
-        reason = request.missing.message if request.missing else "no such object"
+        reason = request.missing.message
         self._faults.append(
             LoaderFault(
                 "preload-failed",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
+from imagescan.layers.values import EntryKind
 from imagescan.loader.cache_file import LoaderCache
 from imagescan.loader.candidates import GlibcAcceptance, Judgement
 from imagescan.loader.environment import ProcessEnvironment
@@ -122,8 +123,9 @@ class GlibcSearch:
                 trail.append(step)
                 if step.outcome in (Outcome.STOPS, Outcome.FOUND):
                     return self._result(step, entry, trail)
-                if step.outcome == Outcome.LIST_ABANDONED:
-                    return None
+            # What counts is the error of the directory itself, tried last.
+            if step.outcome == Outcome.LIST_ABANDONED:
+                return None
         return None
 
     def _search_cache(self, name: str, no_default: bool, trail: list[SearchStep]) -> SearchResult | None:
@@ -144,6 +146,17 @@ class GlibcSearch:
         if step.outcome in (Outcome.STOPS, Outcome.FOUND):
             return self._result(step, entry, trail)
         return None
+
+    def _ends_list(self, source: How, directory: str) -> bool:
+        """An error ends a list only where the directory exists (``open_path``: ``here_any``)."""
+        if source in (How.DIRECT, How.CACHE):
+            return False
+        entry = self._filesystem.resolve(
+            directory or ".",
+            directory=self._environment.working_directory,
+            who=self._environment.credentials,
+        ).entry
+        return entry is not None and entry.kind == EntryKind.DIRECTORY
 
     @staticmethod
     def _result(step: SearchStep, entry: FileEntry | None, trail: list[SearchStep]) -> SearchResult:
@@ -177,7 +190,9 @@ class GlibcSearch:
         )
         entry = resolution.entry
         if entry is None:
-            outcome, detail = _absence(resolution.error, directory, resolution.stopped_at)
+            outcome, detail = _absence(resolution.error)
+            if outcome == Outcome.LIST_ABANDONED and not self._ends_list(source, directory):
+                outcome = Outcome.ABSENT
             return SearchStep(source, directory, candidate, outcome, owner, detail), None
         if not entry.permits(self._environment.credentials, 4):
             return SearchStep(
@@ -188,13 +203,10 @@ class GlibcSearch:
         return step, entry if judgement.outcome == Outcome.FOUND else None
 
 
-def _absence(error: PathError | None, directory: str, stopped_at: str) -> tuple[Outcome, str]:
-    """ENOENT, EACCES and ENOTDIR let a list go on; any other error of the file itself ends it,
-    while one of its directory only means that the directory does not exist."""
+def _absence(error: PathError | None) -> tuple[Outcome, str]:
+    """ENOENT and EACCES let a list go on, any other error ends it."""
     if error == PathError.EACCES:
         return Outcome.UNREADABLE, error.value
-    if error in (PathError.ELOOP, PathError.ENAMETOOLONG) and stopped_at.rpartition("/")[0] != "":
-        parent = directory.rstrip("/")
-        if not (parent and (parent == stopped_at or parent.startswith(stopped_at + "/"))):
-            return Outcome.LIST_ABANDONED, error.value
-    return Outcome.ABSENT, error.value if error and error != PathError.ENOENT else ""
+    if error is None or error == PathError.ENOENT:
+        return Outcome.ABSENT, ""
+    return Outcome.LIST_ABANDONED, error.value
