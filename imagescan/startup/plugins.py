@@ -169,12 +169,13 @@ _PYTHON_NAME = re.compile(r"(?:lib)?python(\d)\.(\d+)")
 class OpenedPlugin:
     """What happens to a plugin in the image's hosts.
 
-    ``host`` is the program that opens it with the least trouble, ``link_map`` what happens then;
-    ``hosts`` are all programs that were asked.
+    ``host`` is the program that opens it with the least trouble, ``opened`` what it opens one after
+    the other, the plugin last, ``link_map`` what happens then; ``hosts`` are all that were asked.
     """
 
-    family: str
+    family: PluginFamily
     host: ImagePath
+    opened: tuple[ImagePath, ...]
     hosts: tuple[ImagePath, ...]
     link_map: LinkMap
 
@@ -208,11 +209,13 @@ class PluginHosts:
         best: OpenedPlugin | None = None
         for host in hosts:
             earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin))
-            link_map = opener(host, (*earlier, plugin), family.now)
-            if family.shared and link_map.missing_symbols:
-                helpers = self._defining(plugin, link_map)
-                link_map = opener(host, (*earlier, *helpers, plugin), family.now) if helpers else link_map
-            opened = OpenedPlugin(family.name, host, hosts, link_map)
+            sequence = (*earlier, plugin)
+            link_map = opener(host, sequence, family.now)
+            helpers = self._defining(plugin, link_map) if family.shared else ()
+            if helpers:
+                sequence = (*earlier, *helpers, plugin)
+                link_map = opener(host, sequence, family.now)
+            opened = OpenedPlugin(family, host, sequence, hosts, link_map)
             if best is None or trouble(opened.link_map) < trouble(best.link_map):
                 best = opened
             if not trouble(best.link_map):
@@ -221,6 +224,8 @@ class PluginHosts:
 
     def _defining(self, plugin: ImagePath, link_map: LinkMap) -> tuple[ImagePath, ...]:
         """Plugins beside this one that define what it misses: the configuration loads them first."""
+        if not link_map.missing_symbols:
+            return ()
         wanted = {one.symbol.encode("utf-8", "surrogateescape") for one in link_map.missing_symbols}
         directory = plugin.rpartition("/")[0]
         found = []

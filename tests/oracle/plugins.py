@@ -1,0 +1,62 @@
+"""Whether a program of a root can open a plugin: asked of the real loader inside the real program.
+
+A small object is preloaded into the host; before ``main`` it opens the plugins, prints what
+``dlopen`` said and ends the process. In: a root, a host, the objects to open. Out: the loader's
+words, "" when it opened all.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.oracle.chroot import execute
+
+PROBE = "/imagescan-probe.so"
+_SOURCE = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void probe(void) {
+    int flags = getenv("PROBE_NOW") ? RTLD_NOW : RTLD_LAZY;
+    if (getenv("PROBE_GLOBAL")) flags |= RTLD_GLOBAL;
+    const char *error = "";
+    for (char *path = strtok(strdup(getenv("PROBE_PLUGINS")), ":"); path; path = strtok(NULL, ":"))
+        error = dlopen(path, flags) ? "" : strdup(dlerror());
+    dprintf(1, "probed:%s\n", error);
+    _exit(0);
+}
+"""
+
+
+@contextmanager
+def with_probe(root: Path) -> Iterator[Path]:
+    """A view of the root that has the probe; the root itself stays as it is."""
+    with tempfile.TemporaryDirectory() as work:
+        directories = {name: Path(work, name) for name in ("upper", "work", "view")}
+        for directory in directories.values():
+            directory.mkdir()
+        source, probe = Path(work, "probe.c"), directories["upper"] / PROBE.strip("/")
+        source.write_text(_SOURCE)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", probe, source, "-ldl"], check=True)
+        options = f"lowerdir={root},upperdir={directories['upper']},workdir={directories['work']}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "probe", directories["view"]], check=True)
+        try:
+            yield directories["view"]
+        finally:
+            subprocess.run(["umount", directories["view"]], check=True)
+
+
+def opens(view: Path, host: str, plugins: Sequence[str], *, now: bool, shared: bool) -> str | None:
+    """What ``dlopen`` says of the last plugin; None when the host did not get as far."""
+    environment = {"LD_PRELOAD": PROBE, "PROBE_PLUGINS": ":".join(plugins)}
+    environment |= {"PROBE_NOW": "1"} if now else {}
+    environment |= {"PROBE_GLOBAL": "1"} if shared else {}
+    said = execute(view, host, environment=environment).out
+    _, found, error = said.partition("probed:")
+    return error.strip() if found else None
