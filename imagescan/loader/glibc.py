@@ -263,10 +263,12 @@ class _GlibcProcess:
             if request is not None and request.found is not None:
                 self._process.move(request.found, before=one)
 
-    def _request(self, requester: Mapped, raw: str, before: Mapped | None = None) -> Request | None:
+    def _request(
+        self, requester: Mapped, raw: str, before: Mapped | None = None, *, literal: bool = False
+    ) -> Request | None:
         """``_dl_map_object`` for one name; None when a token leaves nothing to ask for."""
         name = raw
-        if has_token(raw):
+        if not literal and has_token(raw):
             if self._secure:
                 missing = Missing("DST not allowed in SUID/SGID programs", requester.path)
                 return Request(raw, requester, None, None, missing)
@@ -406,7 +408,10 @@ class _GlibcProcess:
                     self._preload_one(name, self._loader._preload_path)
 
     def _preload_one(self, name: str, origin: str) -> None:
-        request = self._request(self._main, name)
+        if self._process.named(name) is self._interpreter:
+            return  # it is there already and does not come into the list by this
+        # Unlike in DT_NEEDED, tokens count only in names with a slash (_dl_map_object).
+        request = self._request(self._main, name, literal="/" not in name)
         if request is None or request.missing is None:
             return
         reason = request.missing.message
