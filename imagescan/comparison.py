@@ -7,10 +7,11 @@ severe than it was is never taken for an old one.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from imagescan.findings import Finding, ImageSummary, LayerSummary, Remark, RemarkKind, ScanReport, Severity
+from imagescan.findings import Finding, LayerSummary, Remark, RemarkKind, ScanReport, Severity
 
 
 def pass_known(report: ScanReport, baseline: Sequence[ScanReport], where: str) -> ScanReport:
@@ -59,6 +60,16 @@ class WorseFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A fact of the image that differs: ``name`` is platform, distribution, libc or
+    startup_command; ``old`` and ``new`` are text, "" where there is none."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One platform of an old and a new image. ``old`` or ``new`` is None where only the other image
     has the platform. ``new_findings`` and ``worse`` count for the gate, as in the new report they
@@ -74,6 +85,7 @@ class Comparison:
     shared_layers: int
     added_layers: tuple[LayerSummary, ...]
     removed_layers: tuple[LayerSummary, ...]
+    changes: tuple[Change, ...] = ()
 
     @property
     def platform(self) -> str:
@@ -132,6 +144,7 @@ def _compare_one(old: ScanReport | None, new: ScanReport | None) -> Comparison:
         shared_layers=sum(one.diff_id in old_ids for one in new_layers),
         added_layers=tuple(one for one in new_layers if one.diff_id not in old_ids),
         removed_layers=tuple(one for one in old_layers if one.diff_id not in new_ids) if new else (),
+        changes=changes(old, new) if old and new else (),
     )
 
 
@@ -146,12 +159,12 @@ def _layers(report: ScanReport | None) -> tuple[LayerSummary, ...]:
     return report.image.layers if report else ()
 
 
-def changes(old: ImageSummary, new: ImageSummary) -> Iterable[tuple[str, str, str]]:
-    """Facts of the image that differ: (name, old, new), as text."""
-    for name, before, after in (
-        ("platform", old.platform, new.platform),
-        ("system", old.distribution, new.distribution),
-        ("libc", ", ".join(old.libc), ", ".join(new.libc)),
-    ):
-        if before != after:
-            yield name, before, after
+def changes(old: ScanReport, new: ScanReport) -> tuple[Change, ...]:
+    """What differs between two images beside findings and layers."""
+    pairs = (
+        ("platform", old.image.platform, new.image.platform),
+        ("distribution", old.image.distribution, new.image.distribution),
+        ("libc", ", ".join(old.image.libc), ", ".join(new.image.libc)),
+        ("startup_command", shlex.join(old.startup_command), shlex.join(new.startup_command)),
+    )
+    return tuple(Change(name, before, after) for name, before, after in pairs if before != after)

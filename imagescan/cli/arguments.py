@@ -20,8 +20,9 @@ commands (a first word that is none of them is an IMAGE to scan):
   imagescan IMAGE...              judge images
   imagescan tree IMAGE [PROGRAM]  the link map as a tree, with how each object was found
   imagescan why IMAGE OBJECT      who needs it, where it was looked for, which layer did what to it
+  imagescan diff OLD NEW          what a new image breaks or mends; also of two JSON reports
   imagescan explain RULE          what a rule means and how to mend its findings
-  imagescan rules list | test     the rules in force; prove each by its examples
+  imagescan rules list|test|docs  the rules in force; prove each by its examples; write their pages
 
 IMAGE: name[:tag][@digest] (engine, then registry), docker:NAME, podman:NAME, registry:NAME,
 oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE[:NAME], dir:ROOT, or an existing path.
@@ -36,11 +37,12 @@ _POSITIONALS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "scan": (("images", "IMAGE", "+"),),
     "tree": (("image", "IMAGE", ""), ("program", "PROGRAM", "?")),
     "why": (("image", "IMAGE", ""), ("object", "OBJECT", "")),
+    "diff": (("old", "OLD", ""), ("new", "NEW", "")),
     "explain": (("rule", "RULE", ""),),
-    "rules": (("action", "list|test", ""),),
+    "rules": (("action", "list|test|docs", ""),),
 }
 COMMANDS = tuple(_POSITIONALS)
-RULES_ACTIONS = ("list", "test")
+RULES_ACTIONS = ("list", "test", "docs")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,7 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise _unknown(unknown[0], command)
     namespace.command = command
     if command == "rules" and namespace.action not in RULES_ACTIONS:
-        raise UsageError(f"rules knows no {namespace.action!r}", advice="say rules list or rules test")
+        raise UsageError(f"rules knows no {namespace.action!r}", advice="say list, test or docs")
     return namespace
 
 

@@ -71,10 +71,16 @@ def _dispatch(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argpa
         return scanning.run(context, words.images)
     if words.command in ("tree", "why"):
         return _show_links(context, words)
+    if words.command == "diff":
+        from imagescan.cli import diffing
+
+        return diffing.diff(context, words.old, words.new)
     from imagescan.cli import ruling
 
     if words.command == "explain":
         return ruling.explain(context, words.rule)
+    if words.action == "docs":
+        return ruling.write_pages(context)
     return ruling.list_rules(context) if words.action == "list" else ruling.test_rules(context)
 
 

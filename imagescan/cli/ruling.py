@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagescan.cli.arguments import suggestion
-from imagescan.cli.context import Context
+from imagescan.cli.context import Context, write_file
 from imagescan.errors import UsageError
 from imagescan.findings import Severity
 from imagescan.gate import ExitCode
@@ -37,7 +37,8 @@ def explain(context: Context, name: str) -> ExitCode:
         UsageError: no such rule.
         RuleError: a rule document is wrong.
     """
-    from imagescan.reports.rule_text import explanation
+    from imagescan.reports.rule_text import explanation_text
+    from imagescan.rules import explanation
     from imagescan.rules.catalogue import find_rule, load_rules
 
     rules = load_rules(context.settings.rules)
@@ -46,7 +47,39 @@ def explain(context: Context, name: str) -> ExitCode:
         known = [rule.id for rule in rules] + [alias for rule in rules for alias in rule.aliases]
         advice = suggestion(name, known, "imagescan rules list shows all")
         raise UsageError(f"no such rule: {name!r}", advice=advice)
-    context.say(explanation(rule, context.terminal(context.stdout)))
+    shown = explanation.explain(rule)
+    verbose = context.settings.verbose
+    context.say(explanation_text(shown, context.terminal(context.stdout), verbose=verbose))
+    return ExitCode.PASSED
+
+
+def write_pages(context: Context) -> ExitCode:
+    """Write a page for each rule, and the index; pages that belong to no rule are remarked on.
+
+    Raises:
+        UsageError: a page cannot be written.
+        RuleError: a rule document is wrong.
+    """
+    from imagescan.reports import rule_page
+    from imagescan.rules import explanation
+    from imagescan.rules.catalogue import load_rules
+
+    directory = context.settings.into or context.directory / "docs" / "rules"
+    rules = [explanation.explain(rule) for rule in load_rules(context.settings.rules)]
+    pages = {rule_page.page_name(rule): rule_page.page(rule) for rule in rules}
+    for name, text in {rule_page.INDEX: rule_page.index(rules), **pages}.items():
+        file = directory / name
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make: {error.strerror or error}", where=str(file.parent)) from error
+        write_file(file, text)
+    for stale in sorted(directory.glob("*/*.md")):
+        if str(stale.relative_to(directory)) not in pages:
+            context.stderr.write(
+                f"imagescan: remark: {visible(str(stale))}: the page of no rule, remove it\n"
+            )
+    context.say(f"{len(pages)} rules in {visible(str(directory))}\n")
     return ExitCode.PASSED
 
 

@@ -1,26 +1,23 @@
 """One rule for a person at a terminal: what it means, how bad it is where, and how to mend it.
 
-A ``RuleDocument`` enters, text leaves.
+An ``Explanation`` enters, text leaves.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from imagescan.findings import Tier
-from imagescan.reports.layout import STYLES, Terminal, hanging, indented, render, safe
-from imagescan.rules.document import DEFAULT_FIX, RuleDocument
+from imagescan.reports.layout import STYLES, Terminal, hanging, indented, lines, render, safe
+from imagescan.rules.explanation import Explanation, ShownExample
 
 _LABEL_WIDTH = 10
-_PLACE = re.compile(r"\{(\w+)\}")
 
 
-def explanation(rule: RuleDocument, terminal: Terminal) -> str:
-    """The rule as text that ends with a line end."""
+def explanation_text(rule: Explanation, terminal: Terminal, *, verbose: bool = False) -> str:
+    """The rule as text that ends with a line end; ``verbose`` adds the images of its examples."""
     heading = safe(rule.id, STYLES["object"])
     heading.append("  ").append_text(safe(rule.title, "default not bold"))
     parts: list[RenderableType] = [
@@ -30,26 +27,36 @@ def explanation(rule: RuleDocument, terminal: Terminal) -> str:
         "",
         hanging([*_rows(rule)], 2, _LABEL_WIDTH),
     ]
+    if verbose:
+        for example in rule.examples:
+            parts += _example(example)
     return render(parts, terminal)
 
 
-def _rows(rule: RuleDocument) -> Iterator[tuple[Text, Text]]:
-    if rule.runtime_message:
-        yield _row("says", rule.runtime_message)
-    for distribution, advice in sorted(rule.fix.items(), key=lambda item: item[0] != DEFAULT_FIX):
-        yield _row("fix" if distribution == DEFAULT_FIX else f"on {distribution}", advice)
-    for tier in Tier:
-        graded = [(certainty, severity) for (of, certainty), severity in rule.severity.items() if of is tier]
-        if graded:
-            text = ", ".join(f"{severity.value} when {certainty.value}" for certainty, severity in graded)
-            yield _row(tier.value, text)
+def _rows(rule: Explanation) -> Iterator[tuple[Text, Text]]:
+    yield _row("finds", rule.message)
+    for message in rule.runtime_messages:
+        yield _row("says", message)
+    for distribution, advice in rule.fixes:
+        yield _row(f"on {distribution}" if distribution else "fix", advice)
+    for tier, severity in rule.severities:
+        yield _row(tier.value, severity)
+    if rule.condition:
+        yield _row("only when", rule.condition)
     if rule.aliases:
         yield _row("also", ", ".join(rule.aliases))
     for reference in rule.references:
         yield _row("see", reference)
     yield _row("status", rule.status.value)
+    for example in rule.examples:
+        yield _row("fails" if example.finding else "passes", example.name)
 
 
 def _row(label: str, text: str) -> tuple[Text, Text]:
-    # What a template leaves open reads as a word to be filled in.
-    return safe(label, STYLES["label"]), safe(_PLACE.sub(r"<\1>", " ".join(text.split())))
+    return safe(label, STYLES["label"]), lines(text)
+
+
+def _example(example: ShownExample) -> Iterator[RenderableType]:
+    yield ""
+    yield indented(_row("", f"{'fails' if example.finding else 'passes'}: {example.name}")[1], 2)
+    yield indented(lines(example.image.rstrip("\n"), STYLES["label"]), 4)

@@ -15,6 +15,7 @@ from rich.text import Text
 from imagescan.findings import (
     Blame,
     Finding,
+    ImageSummary,
     Incomplete,
     Remark,
     ScanReport,
@@ -56,14 +57,14 @@ def report_text(
     show_waived: bool = False,
 ) -> str:
     """The whole report as text that ends with a line end; ``show_waived`` lists waived findings."""
-    parts: list[RenderableType] = [verdict_line(report, verdict)]
+    parts: list[RenderableType] = [verdict_line(report.image, verdict)]
     if detail > Detail.QUIET:
         parts += _summary(report, verdict)
         parts += finding_groups(report.findings, detail)
         parts += _known_before(report.known_before, detail)
         parts += _waived(report.waived) if show_waived else ()
         parts += _incomplete(report.incomplete, detail)
-        parts += _remarks(report.remarks, detail)
+        parts += remark_lines(report.remarks, detail)
     return render(parts, terminal)
 
 
@@ -73,14 +74,14 @@ def finding_groups(findings: tuple[Finding, ...], detail: Detail) -> Iterator[Re
         yield from _group(severity, rule, list(group), detail)
 
 
-def verdict_line(report: ScanReport, verdict: Verdict) -> Text:
+def verdict_line(image: ImageSummary, verdict: Verdict) -> Text:
     """The one line that says whether the image passed."""
     word, style = _VERDICTS[verdict.exit_code]
     # One line for each image, so that it can be searched for.
     line = Text(f"{word}  ", style=STYLES[style], no_wrap=True)
-    line.append_text(safe(report.image.reference, STYLES["object"]))
-    if report.image.platform:
-        line.append("  ").append_text(safe(report.image.platform, "default not bold"))
+    line.append_text(safe(image.reference, STYLES["object"]))
+    if image.platform:
+        line.append("  ").append_text(safe(image.platform, "default not bold"))
     return line
 
 
@@ -97,9 +98,9 @@ def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
 
 def _outcome(report: ScanReport, verdict: Verdict) -> str:
     counts = report.counts
-    looked_at = f"{_counted(counts.elf_files, 'ELF file')} and {_counted(counts.scripts, 'script')} looked at"
+    looked_at = f"{counted(counts.elf_files, 'ELF file')} and {counted(counts.scripts, 'script')} looked at"
     found = [
-        _counted(sum(f.severity is severity for f in report.findings), severity.value)
+        counted(sum(f.severity is severity for f in report.findings), severity.value)
         for severity in Severity
         if any(f.severity is severity for f in report.findings)
     ]
@@ -127,7 +128,7 @@ def _group(
     for finding in shown:
         brief = severity is Severity.NOTE and detail is not Detail.VERBOSE
         yield from _brief(finding) if brief else _finding(finding, detail)
-    yield from _more(len(findings) - len(shown), "finding")
+    yield from more(len(findings) - len(shown), "finding")
 
 
 def _brief(finding: Finding) -> Iterator[RenderableType]:
@@ -204,7 +205,7 @@ def _incomplete(entries: tuple[Incomplete, ...], detail: Detail) -> Iterator[Ren
         layer = "" if entry.layer_index is None else f" (layer {entry.layer_index})"
         text = safe(entry.path or "the image", STYLES["object"])
         yield indented(text.append_text(safe(f"  {entry.reason}{layer}", "default not bold")), _INDENT)
-    yield from _more(len(entries) - len(shown), "entry", "entries")
+    yield from more(len(entries) - len(shown), "entry", "entries")
 
 
 def _known_before(findings: tuple[Finding, ...], detail: Detail) -> Iterator[RenderableType]:
@@ -236,7 +237,8 @@ def one_line(finding: Finding) -> Text:
     return text.append_text(safe(finding.message, "default not bold"))
 
 
-def _remarks(remarks: tuple[Remark, ...], detail: Detail) -> Iterator[RenderableType]:
+def remark_lines(remarks: tuple[Remark, ...], detail: Detail) -> Iterator[RenderableType]:
+    """Remarks under a heading, if there are any."""
     if not remarks:
         return
     yield ""
@@ -245,7 +247,7 @@ def _remarks(remarks: tuple[Remark, ...], detail: Detail) -> Iterator[Renderable
     for remark in shown:
         text = safe(remark.where, STYLES["object"])
         yield indented(text.append_text(safe(f"  {remark.message}", "default not bold")), _INDENT)
-    yield from _more(len(remarks) - len(shown), "remark")
+    yield from more(len(remarks) - len(shown), "remark")
 
 
 def _listed(items: tuple[str, ...], separator: str, detail: Detail) -> Text:
@@ -255,11 +257,13 @@ def _listed(items: tuple[str, ...], separator: str, detail: Detail) -> Text:
     return text.append(f" and {hidden:,} more", STYLES["label"]) if hidden else text
 
 
-def _more(hidden: int, noun: str, plural: str = "") -> Iterator[RenderableType]:
+def more(hidden: int, noun: str, plural: str = "") -> Iterator[RenderableType]:
+    """A line that says how many are not shown, if any."""
     if hidden > 0:
-        text = f"and {_counted(hidden, noun, plural)} more (-v shows all)"
+        text = f"and {counted(hidden, noun, plural)} more (-v shows all)"
         yield indented(Text(text, style=STYLES["label"]), _INDENT)
 
 
-def _counted(count: int, noun: str, plural: str = "") -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 finding``, ``2 findings``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
