@@ -39,9 +39,10 @@ from imagescan.loader.platforms import cpu_levels, known_cpu_levels
 from imagescan.loader.simulate import Simulation
 from imagescan.options import ProgressEvent, ScanOptions, Stage
 from imagescan.reference import Platform
-from imagescan.rules.catalogue import load_rules
+from imagescan.rules.catalogue import load_knowledge, load_rules
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
+from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.values import ImageManifest, ImageSource
 from imagescan.startup.chain import environment
@@ -89,6 +90,7 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
     """
     _stated_levels(options.cpu)
     rules = load_rules(options.rules_directories)
+    knowledge = load_knowledge(options.rules_directories)
     progress = _Progress(text, options.on_progress)
     with open_source(text, SourceOptions(insecure=options.insecure)) as source:
         progress.tell(Stage.FETCHING)
@@ -97,14 +99,14 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
             manifest = _with_overrides(manifest, options)
             layers = _read_layers(source, manifest, progress)
             progress.tell(Stage.JUDGING)
-            scans.append(_judge(manifest, layers, rules, options))
+            scans.append(_judge(manifest, layers, (rules, knowledge), options))
         return tuple(scans)
 
 
 def _judge(
     manifest: ImageManifest,
     layers: tuple[LayerIndex, ...],
-    rules: tuple[RuleDocument, ...],
+    rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
     options: ScanOptions,
 ) -> ImageScan:
     """Judge one image on the CPU that the caller states; without one, on the least that its platform
@@ -112,11 +114,11 @@ def _judge(
     filesystem = merge(layers)
     stated = _stated_levels(options.cpu)
     facts, simulation = _gather(manifest, layers, filesystem, stated or (), stated is not None)
-    findings = judge(facts, rules)
+    findings = judge(facts, *rulebook)
     levels = levels_in_use(filesystem) if stated is None else ()
     if levels:
         best, _ = _gather(manifest, layers, filesystem, levels, False)
-        findings = both_answers(findings, judge(best, rules), levels)
+        findings = both_answers(findings, judge(best, *rulebook), levels)
     return ImageScan(_report(facts, layers, findings), facts, simulation)
 
 

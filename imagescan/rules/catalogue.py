@@ -1,24 +1,33 @@
-"""All rule documents: those that come with imagescan, and a user's own.
+"""All rule documents and the data for advice: those that come with imagescan, and a user's own.
 
-Folders of YAML files enter, ``RuleDocument`` values leave. A folder can add and override rules;
-nothing in it is ever run. This is the one place of the room that reads the host's files.
+Folders of YAML files enter, ``RuleDocument`` values and a ``Knowledge`` leave. A folder can add and
+override rules, its subfolder ``data`` adds to what is known; nothing in it is ever run. This is the
+one place of the room that reads the host's files.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path  # the host's folders of rule files, never the image's
+from types import MappingProxyType
 
 from imagescan.errors import RuleError
 from imagescan.rules.detectors import DETECTORS
 from imagescan.rules.document import RuleDocument, read_document
+from imagescan.rules.knowledge import Knowledge, LibraryPackages, TableReader, read_knowledge, read_table
 from imagescan.rules.yaml_reader import MAXIMUM_DOCUMENT
 
 MAXIMUM_DOCUMENTS = 2000  # per folder
 MAXIMUM_DEPTH = 4  # folders below the given one
+MAXIMUM_TABLE = 4 * 1024 * 1024  # bytes of one library table; Debian's has 300 KiB
+DATA = "data"  # the subfolder that holds no rules
 _SUFFIXES = (".yaml", ".yml")
+_TABLE_SUFFIX = ".libraries"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def load_rules(directories: Iterable[Path] = ()) -> tuple[RuleDocument, ...]:
@@ -36,9 +45,54 @@ def load_rules(directories: Iterable[Path] = ()) -> tuple[RuleDocument, ...]:
 
 def builtin_rules() -> tuple[RuleDocument, ...]:
     """The rules that come with imagescan: from the installed package, else from the checkout."""
+    return read_folder(_builtin())
+
+
+def _builtin() -> Traversable:
     packaged = files("imagescan.rules") / "builtin"
     checkout = files("imagescan") / ".." / "rules"
-    return read_folder(packaged if packaged.is_dir() else checkout)
+    return packaged if packaged.is_dir() else checkout
+
+
+def load_knowledge(directories: Iterable[Path] = ()) -> Knowledge:
+    """What comes with imagescan, joined with the ``data`` of each folder, a later folder winning.
+
+    Raises:
+        RuleError: a document cannot be read or is wrong.
+    """
+    knowledge = builtin_knowledge()
+    for directory in directories:
+        if (directory / DATA).is_dir():
+            knowledge = knowledge.joined(read_data(directory / DATA))
+    return knowledge
+
+
+@cache
+def builtin_knowledge() -> Knowledge:
+    """What comes with imagescan."""
+    return read_data(_builtin() / DATA)
+
+
+def read_data(folder: Path | Traversable) -> Knowledge:
+    """Every document of one data folder; library tables (``ID/VERSION_ID.libraries``) are only listed.
+
+    Raises:
+        RuleError: see ``load_knowledge``.
+    """
+    knowledge = Knowledge()
+    for path, name in _documents(folder, f"{DATA}/", 0):
+        knowledge = knowledge.joined(read_knowledge(_read(path, name), name))
+    tables: dict[tuple[str, str], TableReader] = {}
+    for child in folder.iterdir():
+        for file in child.iterdir() if child.is_dir() and _NAME.fullmatch(child.name) else ():
+            if file.name.endswith(_TABLE_SUFFIX) and len(tables) < MAXIMUM_DOCUMENTS:
+                key = child.name, file.name.removesuffix(_TABLE_SUFFIX)
+                tables[key] = cache(partial(_read_table, file, f"{DATA}/{child.name}/{file.name}"))
+    return knowledge.joined(Knowledge(tables=MappingProxyType(tables)))
+
+
+def _read_table(path: Path | Traversable, name: str) -> LibraryPackages:
+    return read_table(_read(path, name, MAXIMUM_TABLE).splitlines(), name)
 
 
 def find_rule(rules: Iterable[RuleDocument], name: str) -> RuleDocument | None:
@@ -59,6 +113,8 @@ def read_folder(folder: Path | Traversable) -> tuple[RuleDocument, ...]:
     by_name = {detector.name: detector for detector in DETECTORS}
     rules: dict[str, RuleDocument] = {}
     for path, name in _documents(folder, "", MAXIMUM_DEPTH):
+        if name.startswith(f"{DATA}/"):
+            continue
         rule = read_document(_read(path, name), name, by_name)
         if rule.id in rules:
             raise RuleError(
@@ -87,10 +143,12 @@ def _documents(folder: Path | Traversable, prefix: str, depth: int) -> list[tupl
     return found
 
 
-def _read(path: Path | Traversable, name: str) -> str:
+def _read(path: Path | Traversable, name: str, limit: int = MAXIMUM_DOCUMENT) -> str:
     try:
         with path.open("rb") as stream:
-            raw = stream.read(MAXIMUM_DOCUMENT + 1)
+            raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise RuleError(f"larger than {limit} bytes", where=name)
         return raw.decode("utf-8")
     except OSError as error:
         raise RuleError(f"cannot be read: {error.strerror}", where=name) from None

@@ -28,6 +28,11 @@ DEFAULT_FIX = "default"
 COMMON_VALUES = frozenset(
     {"object", "items", "count", "requesters", "requester_count", "distribution", "platform", "command"}
 )
+# What only a fix may name: imagescan.rules.remedies works it out.
+REMEDIES = frozenset(
+    {"bringer", "install", "search", "restore", "renamed", "instead", "needs", "upgrade", "go", "reinstall"}
+)
+SENTENCE_END = "\n"  # between the sentences of a fix that is a list
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -58,7 +63,8 @@ class RuleDocument:
     """One rule.
 
     ``severity`` has no entry where an observation is no finding. ``fix`` maps os-release IDs
-    (debian, alpine, ...) and ``default`` to advice. ``source`` is the file that it came from.
+    (debian, alpine, ...) and ``default`` to advice: sentences, each on a line, of which those count
+    whose places are all known. ``source`` is the file that it came from.
     """
 
     id: str
@@ -191,21 +197,26 @@ def _severity(node: Node) -> Mapping[tuple[Tier, Certainty], Severity]:
     return MappingProxyType(table)
 
 
-def _template(node: Node, detector: Detector) -> str:
+def _template(node: Node, detector: Detector, more: frozenset[str] = frozenset()) -> str:
     text = _prose(node)
-    known = COMMON_VALUES | detector.values
+    known = COMMON_VALUES | detector.values | more
     for name in sorted(places(text) - known):
         raise node.error(f"unknown placeholder {{{name}}}", f"use one of {', '.join(sorted(known))}")
     return text
 
 
 def _fix(node: Node, detector: Detector) -> Mapping[str, str]:
-    if node.shape == "scalar":
-        return MappingProxyType({DEFAULT_FIX: _template(node, detector)})
-    fixes = {key: _template(value, detector) for key, value in node.pairs()}
+    if node.shape != "mapping":
+        return MappingProxyType({DEFAULT_FIX: _sentences(node, detector)})
+    fixes = {key: _sentences(value, detector) for key, value in node.pairs()}
     if DEFAULT_FIX not in fixes:
         raise node.error(f"the key {DEFAULT_FIX!r} is missing")
     return MappingProxyType(fixes)
+
+
+def _sentences(node: Node, detector: Detector) -> str:
+    sentences = node.items() if node.shape == "list" else (node,)
+    return SENTENCE_END.join(_template(one, detector, REMEDIES) for one in sentences)
 
 
 def _examples(node: Node) -> tuple[Example, ...]:

@@ -11,23 +11,30 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from imagescan.facts import ImageFacts
 from imagescan.findings import Certainty, Finding
+from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.detectors.common import TIER_ORDER
-from imagescan.rules.document import DEFAULT_FIX, RuleDocument
+from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument
+from imagescan.rules.knowledge import Knowledge
 from imagescan.rules.observation import Observation
-from imagescan.rules.template import fill, phrase
+from imagescan.rules.remedies import owners_text, remedies
+from imagescan.rules.template import fill, fill_known, phrase, places
 
 ITEMS_IN_TEXT = 4  # names spelt out in a message; the finding's own lists are always whole
 FINGERPRINT_DIGITS = 32
 _CERTAINTY_ORDER = (Certainty.CERTAIN, Certainty.CONDITIONAL, Certainty.LATENT)
 
 
-def judge(facts: ImageFacts, rules: Iterable[RuleDocument]) -> tuple[Finding, ...]:
+def judge(
+    facts: ImageFacts, rules: Iterable[RuleDocument], knowledge: Knowledge | None = None
+) -> tuple[Finding, ...]:
     """Every finding of every rule, worst first, then by tier, rule and object.
+
+    ``knowledge`` is what advice is made of; None for what comes with imagescan.
 
     Raises:
         RuleError: a rule's condition fails on an observation.
     """
-    findings = [finding for rule in rules for finding in judge_rule(facts, rule)]
+    findings = [finding for rule in rules for finding in judge_rule(facts, rule, knowledge)]
     return tuple(
         sorted(
             findings,
@@ -36,18 +43,24 @@ def judge(facts: ImageFacts, rules: Iterable[RuleDocument]) -> tuple[Finding, ..
     )
 
 
-def judge_rule(facts: ImageFacts, rule: RuleDocument) -> tuple[Finding, ...]:
+def judge_rule(
+    facts: ImageFacts, rule: RuleDocument, knowledge: Knowledge | None = None
+) -> tuple[Finding, ...]:
     """The findings of one rule.
 
     Raises:
         RuleError: its condition fails on an observation.
     """
+    known = builtin_knowledge() if knowledge is None else knowledge
+    parameters = (
+        {**rule.parameters, "injected": known.injected} if rule.detector.injected else rule.parameters
+    )
     causes: dict[tuple[str, ...], list[Observation]] = {}
-    for observation in rule.detector.detect(facts, rule.parameters):
+    for observation in rule.detector.detect(facts, parameters):
         reported = (observation.tier, observation.certainty) in rule.severity
         if reported and (rule.when is None or rule.when.holds(observation)):
             causes.setdefault(observation.cause, []).append(observation)
-    return tuple(_finding(facts, rule, observations) for observations in causes.values())
+    return tuple(_finding(facts, rule, observations, known) for observations in causes.values())
 
 
 def _rank(rule: RuleDocument, observation: Observation) -> tuple[int, int, int]:
@@ -59,7 +72,9 @@ def _rank(rule: RuleDocument, observation: Observation) -> tuple[int, int, int]:
     )
 
 
-def _finding(facts: ImageFacts, rule: RuleDocument, observations: Sequence[Observation]) -> Finding:
+def _finding(
+    facts: ImageFacts, rule: RuleDocument, observations: Sequence[Observation], knowledge: Knowledge
+) -> Finding:
     ordered = sorted(observations, key=lambda one: _rank(rule, one))
     worst = ordered[0]
     objects = dict.fromkeys(one.object for one in ordered)
@@ -80,9 +95,10 @@ def _finding(facts: ImageFacts, rule: RuleDocument, observations: Sequence[Obser
         requesters=requesters,
         trail=worst.trail,
         blame=worst.blame,
+        owner=owners_text(facts, worst),
         condition=worst.condition,
         why=rule.why,
-        fix=fill(_advice(facts, rule), values),
+        fix=_fix(facts, rule, (worst, items), values, knowledge),
         references=rule.references,
         fingerprint=fingerprint(rule.id, worst.cause),
     )
@@ -104,10 +120,22 @@ def _values(
     }
 
 
-def _advice(facts: ImageFacts, rule: RuleDocument) -> str:
+def _fix(
+    facts: ImageFacts,
+    rule: RuleDocument,
+    seen: tuple[Observation, tuple[str, ...]],
+    values: Mapping[str, str],
+    knowledge: Knowledge,
+) -> str:
     """The fix in the distribution's own words, where the document has them."""
     family = next((name for name in facts.distribution if name in rule.fix), DEFAULT_FIX)
-    return rule.fix[family]
+    text = rule.fix[family]
+    asked = places(text) & REMEDIES
+    known = remedies(facts, knowledge, *seen, asked) if asked else {}
+    sentences = text.split(SENTENCE_END)
+    if len(sentences) == 1:
+        return fill(text, {**known, **values})
+    return fill_known(sentences, {**known, **values})
 
 
 def fingerprint(rule: str, cause: tuple[str, ...]) -> str:

@@ -15,7 +15,8 @@ class Observation:
     ``cause`` is equal for all observations that are one finding, and stable across rebuilds of
     an image (names, never digests or layer numbers): the fingerprint is made of it. ``object`` is
     the path that suffers, ``related`` other paths that suffer with it, ``items`` what is missing
-    or wrong, ``values`` what the document's templates may name.
+    or wrong, ``values`` what the document's templates may name. ``providers`` are the paths of
+    libraries that should have had what is missing.
     """
 
     cause: tuple[str, ...]
@@ -29,3 +30,4 @@ class Observation:
     trail: tuple[TrailLine, ...] = ()
     blame: tuple[Blame, ...] = ()
     condition: str = ""
+    providers: tuple[str, ...] = ()

@@ -18,6 +18,12 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda match: values.get(match[1], match[0]), text)
 
 
+def fill_known(sentences: Sequence[str], values: Mapping[str, str]) -> str:
+    """The sentences of which every ``{name}`` has a value, filled."""
+    known = (text for text in sentences if all(values.get(name) for name in places(text)))
+    return " ".join(fill(text, values) for text in known)
+
+
 def phrase(words: Sequence[str], shown: int) -> str:
     """``a``, ``a and b``, ``a, b and c``, or ``a, b and 7 more`` beyond ``shown`` words."""
     if len(words) > shown + 1:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
-from imagescan.findings import Blame, Tier
+from imagescan.findings import Blame, Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.candidates import matches_machine
 from imagescan.loader.values import LinkMap, Outcome, Resolution
 from imagescan.rules.blame import blame_absent, blame_present
 from imagescan.rules.detectors.common import certainty_of, linked_subjects, trail_lines
-from imagescan.rules.detectors.registry import Detector, Parameters, text, texts
+from imagescan.rules.detectors.registry import Detector, Parameters, table, text
 from imagescan.rules.messages import library_missing
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
 from imagescan.startup.platforms import machine_name
 
-VALUES = frozenset({"library", "requester", "reason", "places", "directory", "stopped_by", "machine"})
+VALUES = frozenset(
+    {"library", "requester", "reason", "places", "directory", "stopped_by", "machine", "runtime"}
+)
 MAXIMUM_BLAMED = 500  # causes whose layer is looked for; one file may need 65,000 libraries
 
 _OTHER_ABI = (Outcome.WRONG_CLASS, Outcome.WRONG_MACHINE)
@@ -34,22 +36,26 @@ class LibraryProblem(StrEnum):
     OFF_SEARCH_PATH = "off-search-path"  # one would do, but lies where the loader does not look
     UNUSABLE = "unusable"  # the loader stops at a file that it cannot use
     WRONG_ARCHITECTURE = "wrong-architecture"  # only files of another machine or class
+    INJECTED = "injected"  # a container runtime brings it
 
 
 def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Needed entries that nothing satisfies.
 
-    Parameters: ``problem`` (missing, off-search-path, unusable, wrong-architecture) and
-    ``injected``: name patterns of libraries that the container runtime brings.
+    Parameters: ``problem`` (missing, off-search-path, unusable, wrong-architecture, injected). What a
+    container runtime brings has no other problem than that it is not there before.
     """
     wanted = LibraryProblem(text(parameters, "problem"))
-    injected = texts(parameters, "injected")
+    injected = table(parameters, "injected")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
     directories: tuple[str, ...] | None = None
     for found, link_map in linked_subjects(facts):
         for resolution in link_map.missing:
             name = resolution.needed.rpartition("/")[2]
-            if any(fnmatchcase(name, pattern) for pattern in injected):
+            runtime = next((by for pattern, by in injected.items() if fnmatchcase(name, pattern)), "")
+            if runtime:
+                if wanted is LibraryProblem.INJECTED:
+                    yield _observe_injected(_Seen(found, link_map, resolution, wanted, ()), runtime)
                 continue
             places = _places(facts, found.elf, name)
             if _problem(facts, found, resolution, places) is wanted:
@@ -140,11 +146,24 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
             "directory": places[0].rpartition("/")[0] if places else "",
             "stopped_by": seen.stopped_by,
             "machine": machine_name(found.elf),
+            "runtime": "",
         },
         runtime_message=library_missing(link_map, resolution, is_program=found.tier is not Tier.PLUGIN),
         trail=trail_lines(resolution.trail),
         blame=blame,
         condition=condition,
+    )
+
+
+def _observe_injected(seen: _Seen, runtime: str) -> Observation:
+    """One cause for all libraries of one runtime."""
+    usual = _observe(seen, ())
+    return replace(
+        usual,
+        cause=(LibraryProblem.INJECTED.value, runtime),
+        certainty=Certainty.CONDITIONAL,
+        condition=f"unless injected by {runtime}",
+        values={**usual.values, "runtime": runtime},
     )
 
 
@@ -169,4 +188,4 @@ def _directories(facts: ImageFacts) -> tuple[str, ...]:
     return tuple(sorted({path.rpartition("/")[0] for path in awake}))
 
 
-MISSING_LIBRARY = Detector("missing-library", missing_libraries, {"problem": str, "injected": tuple}, VALUES)
+MISSING_LIBRARY = Detector("missing-library", missing_libraries, {"problem": str}, VALUES, injected=True)

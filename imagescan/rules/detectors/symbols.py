@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier
@@ -26,6 +28,7 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
     program that loads it may export what it asks for.
     """
     wanted = Binding(text(parameters, "binding"))
+    providers: dict[str, tuple[str, ...]] = {}
     for found, link_map in linked_subjects(facts):
         if found.tier is Tier.PLUGIN and found.opened is None:
             continue
@@ -34,7 +37,10 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
             if symbol.binding is wanted:
                 requesters.setdefault(symbol.needed_by, []).append(symbol)
         for symbols in requesters.values():
-            yield _observe(facts, found, link_map, symbols)
+            asking = symbols[0].needed_by
+            if asking not in providers:
+                providers[asking] = expected_in(link_map, symbols)
+            yield replace(_observe(facts, found, link_map, symbols), providers=providers[asking])
 
 
 def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
@@ -45,6 +51,34 @@ def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
         explained = symbol.library in absent if symbol.library else bool(absent)
         if not explained and (symbol.library, symbol.version) not in versions:
             yield symbol
+
+
+def expected_in(link_map: LinkMap, symbols: list[MissingSymbol]) -> tuple[str, ...]:
+    """The loaded libraries that should have had these symbols, by path, the likeliest only.
+
+    A versioned reference names its library. Of an unversioned one (musl) the name's first word tells:
+    SSL_get0_group_name belongs where the requester finds most of its other SSL_ symbols.
+    """
+    named = {symbol.library for symbol in symbols if symbol.library}
+    if named:
+        return tuple(one.real for one in link_map.objects if one.path.rpartition("/")[2] in named)
+    asking = next((one for one in link_map.objects if one.path == symbols[0].needed_by), None)
+    table = asking.elf.symbols if asking else None
+    if asking is None or table is None:
+        return ()
+    words = {_word(symbol.symbol.encode("utf-8", "surrogateescape")) for symbol in symbols} - {b""}
+    wanted = {one.name for one in table.references() if _word(one.name) in words}
+    found: Counter[str] = Counter()
+    for one in link_map.objects:
+        if one is not asking and one.elf.symbols is not None and wanted:
+            found[one.real] = sum(symbol.name in wanted for symbol in one.elf.symbols.definitions())
+    return tuple(path for path, count in found.most_common(1) if count)
+
+
+def _word(symbol: bytes) -> bytes:
+    """The first word of a symbol's name with its underscore; "" where a name has none."""
+    word, separator, _ = symbol.partition(b"_")
+    return word + separator if separator and len(word) > 1 else b""
 
 
 def _observe(

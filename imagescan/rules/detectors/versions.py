@@ -98,6 +98,7 @@ def _observe(
         runtime_message=version_missing(link_map, nodes[0]),
         blame=blame_present(facts, real),
         condition=condition,
+        providers=tuple(dict.fromkeys(_real(link_map, node.provider) for node in nodes)),
     )
 
 
