@@ -26,7 +26,7 @@ from imagescan.startup.chain import environment, healthcheck_chain, script_chain
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
-from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts, trouble
+from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 
@@ -215,7 +215,7 @@ def _open_plugins(
         link_map = link_maps.get(path)
         if tiers[path] is not Tier.PLUGIN or link_map is None:
             continue
-        if trouble(link_map) or elf.executable_stack or elf.refuses_dlopen:
+        if link_map.obstacles or elf.executable_stack or elf.refuses_dlopen:
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found

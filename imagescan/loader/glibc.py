@@ -107,10 +107,15 @@ class GlibcLoader:
         self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
     ) -> LinkMap:
         """Start a program, let it open plugins by path; what is missing is missing for the last."""
-        process = _GlibcProcess(self, host, elf, is_program=True)
-        link_map = process.run()
+        opened: list[tuple[FileEntry, ElfFacts]] = []
         for plugin in plugins:
+            process = _GlibcProcess(self, host, elf, is_program=True)
+            process.run()
+            for earlier in opened:
+                process.dlopen(*earlier, now=now)
             link_map = process.dlopen(*plugin, now=now)
+            # What cannot be opened is unloaded again, with all that it brought in.
+            opened += [] if link_map.obstacles else [plugin]
         return link_map
 
     def is_secure(self, entry: FileEntry) -> bool:

@@ -75,10 +75,15 @@ class MuslLoader:
         self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
     ) -> LinkMap:
         """Start a program, let it open plugins by path; what is missing is missing for the last."""
-        process = _MuslProcess(self, host, elf, is_program=True)
-        link_map = process.run()
+        opened: list[tuple[FileEntry, ElfFacts]] = []
         for plugin in plugins:
+            process = _MuslProcess(self, host, elf, is_program=True)
+            process.run()
+            for earlier in opened:
+                process.dlopen(*earlier, now=now)
             link_map = process.dlopen(*plugin, now=now)
+            # What cannot be opened is unloaded again, with all that it brought in.
+            opened += [] if link_map.obstacles else [plugin]
         return link_map
 
     def _read_system_path(self) -> tuple[tuple[str, ...], How]:

@@ -225,6 +225,14 @@ class LinkMap:
     interpreter_fault: tuple[str, str] | None = None
 
     @property
+    def obstacles(self) -> int:
+        """How much keeps it from being loaded, the worst kinds counting most: 0 when nothing does."""
+        refusals = [one for one in self.faults if one.code in ("not-for-dlopen", "executable-stack")]
+        versions = [one for one in self.missing_versions if not one.weak]
+        immediate = [one for one in self.missing_symbols if one.binding is Binding.IMMEDIATE]
+        return 1000 * len(self.missing) + 100 * len(versions) + 10 * len(refusals) + len(immediate)
+
+    @property
     def missing(self) -> tuple[Resolution, ...]:
         """The requests that nothing satisfied, in the order asked."""
         return tuple(resolution for resolution in self.resolutions if resolution.missing)

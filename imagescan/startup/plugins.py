@@ -208,31 +208,43 @@ class PluginHosts:
         hosts = tuple(sorted(fitting, key=lambda host: (-_shared(host, plugin), host))[:MAXIMUM_HOSTS])
         best: OpenedPlugin | None = None
         for host in hosts:
-            earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin))
-            sequence = (*earlier, plugin)
-            link_map = opener(host, sequence, family.now)
-            helpers = self._defining(plugin, link_map) if family.shared else ()
-            if helpers:
-                sequence = (*earlier, *helpers, plugin)
-                link_map = opener(host, sequence, family.now)
+            sequence, link_map = self._open_in(host, plugin, family, opener)
             opened = OpenedPlugin(family, host, sequence, hosts, link_map)
-            if best is None or trouble(opened.link_map) < trouble(best.link_map):
+            if best is None or opened.link_map.obstacles < best.link_map.obstacles:
                 best = opened
-            if not trouble(best.link_map):
+            if not best.link_map.obstacles:
                 break
         return best
 
-    def _defining(self, plugin: ImagePath, link_map: LinkMap) -> tuple[ImagePath, ...]:
-        """Plugins beside this one that define what it misses: the configuration loads them first."""
-        if not link_map.missing_symbols:
-            return ()
+    def _open_in(
+        self, host: ImagePath, plugin: ImagePath, family: PluginFamily, opener: OpenPlugin
+    ) -> tuple[tuple[ImagePath, ...], LinkMap]:
+        """What one host opens before the plugin, and what happens then."""
+        earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin))
+        sequence = (*earlier, plugin)
+        link_map = opener(host, sequence, family.now)
+        if family.shared and link_map.missing_symbols:
+            helpers = self._helpers(plugin, link_map, lambda one: opener(host, (one,), family.now))
+            sequence = (*earlier, *helpers, plugin)
+            link_map = opener(host, sequence, family.now)
+        return sequence, link_map
+
+    def _helpers(
+        self, plugin: ImagePath, link_map: LinkMap, opens: Callable[[ImagePath], LinkMap], depth: int = 2
+    ) -> tuple[ImagePath, ...]:
+        """Plugins beside this one that define what it misses, after those that they need themselves:
+        the host's configuration loads them first."""
         wanted = {one.symbol.encode("utf-8", "surrogateescape") for one in link_map.missing_symbols}
-        directory = plugin.rpartition("/")[0]
-        found = []
-        for path in self._by_directory.get(directory, ())[:MAXIMUM_SIBLINGS]:
+        found: dict[ImagePath, None] = {}
+        for path in self._by_directory.get(plugin.rpartition("/")[0], ())[:MAXIMUM_SIBLINGS]:
             table = self._objects[path].symbols
-            if path != plugin and table and any(one.name in wanted for one in table.definitions()):
-                found.append(path)
+            if path == plugin or not table or not any(one.name in wanted for one in table.definitions()):
+                continue
+            alone = opens(path)
+            if alone.missing_symbols and depth:
+                found |= dict.fromkeys(self._helpers(path, alone, opens, depth - 1))
+            found[path] = None
+        found.pop(plugin, None)
         return tuple(found)
 
     def of(self, family: PluginFamily) -> tuple[ImagePath, ...]:
@@ -265,14 +277,6 @@ class PluginHosts:
         places = self._by_name.get(name, [])
         nearest = max(places, key=lambda path: _shared(path, plugin), default=None)
         return () if nearest is None or nearest == plugin else (nearest,)
-
-
-def trouble(link_map: LinkMap) -> int:
-    """How much keeps a plugin from being opened: 0 when nothing does."""
-    refused = [fault for fault in link_map.faults if fault.code in ("not-for-dlopen", "executable-stack")]
-    immediate = [one for one in link_map.missing_symbols if one.binding.value == "immediate"]
-    versions = [one for one in link_map.missing_versions if not one.weak]
-    return 1000 * len(link_map.missing) + 100 * len(versions) + 10 * len(refused) + len(immediate)
 
 
 def _shared(one: str, other: str) -> int:

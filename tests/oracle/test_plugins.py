@@ -9,7 +9,7 @@ import pytest
 
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.loader.simulate import Simulation
-from imagescan.startup.plugins import PluginHosts, trouble
+from imagescan.startup.plugins import PluginHosts
 from tests.oracle.model import environment, filesystem, host_cpu
 from tests.oracle.plugins import opens, with_probe
 from tests.oracle.roots import root
@@ -29,7 +29,7 @@ def compare(directory: Path) -> tuple[Counter[str], list[str]]:
     maps = {path: simulation.link_map(path) for path, elf in elves.items() if elf.kind == ElfKind.PROGRAM}
     # A set-id program ignores the probe and would really run.
     programs = {
-        path: one for path, one in maps.items() if not entries[path].mode & SET_ID and not trouble(one)
+        path: one for path, one in maps.items() if not entries[path].mode & SET_ID and not one.obstacles
     }
     hosts = PluginHosts(programs, elves)
     counts: Counter[str] = Counter()
@@ -42,7 +42,7 @@ def compare(directory: Path) -> tuple[Counter[str], list[str]]:
             said = opens(probed, found.host, found.opened, now=found.family.now, shared=found.family.shared)
             assert said is not None, f"{found.host} did not run the probe"
             counts[found.family.name] += 1
-            if (said == "") != (trouble(found.link_map) == 0):
+            if (said == "") != (found.link_map.obstacles == 0):
                 differences.append(f"{path} in {found.host}: {said or 'opened'}")
     return counts, differences
 
