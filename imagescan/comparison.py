@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from imagescan.findings import Finding, LayerSummary, Remark, RemarkKind, ScanReport, Severity
+from imagescan.reference import canonical_platform
 
 
 def pass_known(report: ScanReport, baseline: Sequence[ScanReport], where: str) -> ScanReport:
@@ -24,16 +25,25 @@ def pass_known(report: ScanReport, baseline: Sequence[ScanReport], where: str) -
         baseline: what was found before.
         where: the baseline's file, for a remark when it has nothing for this platform.
     """
-    platform = report.image.platform
-    fitting = [one for one in baseline if not platform or one.image.platform in ("", platform)]
+    platform = _platform(report)
+    fitting = [one for one in baseline if _tells(one) and (not platform or _platform(one) in ("", platform))]
     if not fitting:
-        message = f"the baseline has no report for {platform}: every finding counts as new"
+        message = f"the baseline has no report for {platform or 'any platform'}: every finding counts as new"
         remark = Remark(RemarkKind.BASELINE_WITHOUT_PLATFORM, message, where)
         return replace(report, remarks=(*report.remarks, remark))
     before = _severities(finding for one in fitting for finding in (*one.findings, *one.known_before))
     new = tuple(finding for finding in report.findings if not _is_known(finding, before))
     known = tuple(finding for finding in report.findings if _is_known(finding, before))
     return replace(report, findings=new, known_before=(*report.known_before, *known))
+
+
+def _platform(report: ScanReport) -> str:
+    return canonical_platform(report.image.platform)
+
+
+def _tells(report: ScanReport) -> bool:
+    """Whether it is more than the place of an image that could not be read."""
+    return bool(report.image.platform or report.image.layers)
 
 
 def _severities(findings: Iterable[Finding]) -> dict[str, Severity]:
@@ -115,10 +125,10 @@ def compare(olds: Sequence[ScanReport], news: Sequence[ScanReport]) -> tuple[Com
     """
     if len(olds) == len(news) == 1:
         return (_compare_one(olds[0], news[0]),)
-    old_by_platform = {report.image.platform: report for report in olds}
-    new_platforms = {report.image.platform for report in news}
-    kept = [_compare_one(old_by_platform.get(report.image.platform), report) for report in news]
-    lost = [_compare_one(report, None) for report in olds if report.image.platform not in new_platforms]
+    old_by_platform = {_platform(report): report for report in olds}
+    new_platforms = {_platform(report) for report in news}
+    kept = [_compare_one(old_by_platform.get(_platform(report)), report) for report in news]
+    lost = [_compare_one(report, None) for report in olds if _platform(report) not in new_platforms]
     return (*kept, *lost)
 
 
@@ -162,7 +172,7 @@ def _layers(report: ScanReport | None) -> tuple[LayerSummary, ...]:
 def changes(old: ScanReport, new: ScanReport) -> tuple[Change, ...]:
     """What differs between two images beside findings and layers."""
     pairs = (
-        ("platform", old.image.platform, new.image.platform),
+        ("platform", _platform(old), _platform(new)),
         ("distribution", old.image.distribution, new.image.distribution),
         ("libc", ", ".join(old.image.libc), ", ".join(new.image.libc)),
         ("startup_command", shlex.join(old.startup_command), shlex.join(new.startup_command)),

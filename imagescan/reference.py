@@ -114,6 +114,14 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
+def canonical_platform(text: str) -> str:
+    """A platform's text in the form that compares equal; text that is none stays as it is."""
+    try:
+        return str(Platform.parse(text))
+    except InvalidReference:
+        return text
+
+
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """Where an image is in a registry, with every default written out.

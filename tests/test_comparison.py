@@ -99,3 +99,15 @@ def test_a_finding_without_fingerprint_is_never_known() -> None:
     nameless = replace(LIBRARY_MISSING, fingerprint="")
     parted = pass_known(with_findings(nameless), [with_findings(nameless)], "b.json")
     assert parted.findings == (nameless,)
+
+
+def test_platforms_that_mean_the_same_are_the_same() -> None:
+    spelt_out = replace(ARM, image=replace(IMAGE, platform="linux/arm64/v8"))
+    both = compare([BROKEN, ARM], [BROKEN, spelt_out])
+    assert [(one.unchanged, one.changes) for one in both] == [(3, ()), (3, ())]
+    assert pass_known(spelt_out, [ARM], "b.json").findings == ()
+
+
+def test_an_image_that_could_not_be_read_is_no_baseline() -> None:
+    unread = replace(SOUND, image=replace(IMAGE, platform="", layers=()))
+    assert pass_known(BROKEN, [unread], "b.json").remarks[0].where == "b.json"

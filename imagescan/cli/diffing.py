@@ -12,6 +12,7 @@ from imagescan.cli.scanning import detail_of, scan_with_progress, verdict_of
 from imagescan.cli.settings import Output
 from imagescan.errors import UsageError
 from imagescan.gate import ExitCode, Verdict, worst
+from imagescan.reference import canonical_platform
 
 if TYPE_CHECKING:
     from imagescan.comparison import Comparison
@@ -55,7 +56,7 @@ def _reports(context: Context, image: str) -> tuple[ScanReport, ...]:
         reports = read_report_file(context.directory / image)
     else:
         reports = tuple(result.report for result in scan_with_progress(context, image))
-    platforms = [report.image.platform for report in reports]
+    platforms = [canonical_platform(report.image.platform) for report in reports]
     if not reports or len(set(platforms)) < len(platforms):
         problem = "has two reports for one platform" if reports else "has no report"
         raise UsageError(problem, where=image, advice="diff compares one image with one image")

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 
 from imagescan.errors import RuleError
 from imagescan.findings import Finding, ImageSummary, Remark, RemarkKind, ScanReport, WaivedFinding
+from imagescan.reference import canonical_platform
 from imagescan.rules.document import RuleDocument
 
 NAMES_IN_REMARK = 3  # what a waiver leaves uncovered, spelt out
@@ -31,7 +32,7 @@ class Waiver:
 
     ``rules`` are ids, aliases or globs such as ``loader/*``; ``paths`` globs of paths in the image
     (``*`` within a directory, ``**`` across); ``sonames``, ``symbols`` and ``images`` globs;
-    ``platforms`` as ``os/architecture[/variant]``. ``expires`` is the last day on which it holds.
+    ``platforms`` in canonical form. ``expires`` is the last day on which it holds.
     ``where`` is its ``file:line:column``.
     """
 
@@ -114,7 +115,7 @@ def _covered(waiver: Waiver, report: ScanReport) -> int:
 
 
 def _is_for(waiver: Waiver, image: ImageSummary) -> bool:
-    if waiver.platforms and image.platform not in waiver.platforms:
+    if waiver.platforms and canonical_platform(image.platform) not in waiver.platforms:
         return False
     return not waiver.images or any(
         fnmatchcase(name, pattern) for name in _spellings(image.reference) for pattern in waiver.images

@@ -147,7 +147,9 @@ def test_an_image_is_known_by_its_short_names_too(reference: str, pattern: str) 
 
 def test_a_platform_decides_where_a_waiver_applies() -> None:
     assert waived(BROKEN, waiver(rules=("*",), platforms=("linux/amd64",))).findings == ()
-    assert waived(BROKEN, waiver(rules=("*",), platforms=("linux/arm64",))).findings == BROKEN.findings
+    arm64 = waiver(rules=("*",), platforms=("linux/arm64",))
+    assert waived(BROKEN, arm64).findings == BROKEN.findings
+    assert waived(replace(BROKEN, image=replace(IMAGE, platform="linux/arm64/v8")), arm64).findings == ()
 
 
 def test_a_waiver_that_one_image_of_the_run_needs_is_not_unused_in_the_others() -> None:
