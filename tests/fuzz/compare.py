@@ -61,7 +61,11 @@ def simulate(tree: Tree, written: bytes | None) -> LinkMap:
 
 def disagreements(tree: Tree, real: RealLoader) -> list[str]:
     """Ask both sides about one tree."""
-    answer = real.ask(tree)
+    return judge(tree, real.ask(tree))
+
+
+def judge(tree: Tree, answer: Answer) -> list[str]:
+    """Compare the model with what a loader has answered."""
     model = simulate(tree, answer.cache)
     return list(_musl(tree, model, answer) if tree.musl else _glibc(tree, model, answer))
 
@@ -163,12 +167,13 @@ def _real_start(run: Run) -> str:
     return f"code {run.code}: {text}"
 
 
-def tree_has_usable_path_file(tree: Tree) -> bool:
-    """Whether musl can read its path file, or there is none."""
+def _has_usable_path_file(tree: Tree) -> bool:
+    """Whether musl can read a directory out of its path file, or there is none."""
     entry = next((one for one in tree.entries if one.path == PATH_FILE), None)
-    return entry is None or (
-        entry.kind == "file" and bool(entry.data) and (tree.uid == 0 or entry.mode & 4 > 0)
-    )
+    if entry is None:
+        return True
+    readable = entry.kind == "file" and (tree.uid == 0 or entry.mode & 4 > 0)
+    return readable and bool(entry.content().split(b"\0")[0].strip(b":\n"))
 
 
 def _without_errno(reason: str) -> str:
@@ -188,7 +193,7 @@ def _musl(tree: Tree, model: LinkMap, answer: Answer) -> Iterator[str]:
     expected = [
         (one.needed, one.missing.message, paths[one.requester]) for one in model.missing if one.missing
     ]
-    if not model.missing or tree_has_usable_path_file(tree):
+    if not model.missing or _has_usable_path_file(tree):
         yield from _same("not found", expected, absent)
     else:
         stripped = [[(name, by) for name, _, by in one] for one in (expected, absent)]
@@ -245,7 +250,8 @@ def _inconsistency(text: str) -> str:
 
 def _versions(model: LinkMap) -> set[str]:
     missing = {
-        f"{one.provider}: {'weak ' if one.weak else ''}version `{one.version}' not found (required by {one.needed_by})"
+        f"{one.provider}: {'weak ' if one.weak else ''}version `{one.version}' not found "
+        f"(required by {one.needed_by})"
         for one in model.missing_versions
     }
     return missing | {one.message for one in model.faults if one.code == "no-version-information"}

@@ -6,7 +6,9 @@ it is seen.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -29,32 +31,37 @@ NAMES = ("liba.so", "libb.so.1", "libb.so.01", "libc1.so", "libd.so.2", "libe.so
 DIRECTORIES = ("/a", "/a/sub", "/b", "/app", "/app/lib", "/opt/x", "/usr/local/lib", "/usr/lib")
 MULTIARCH = {False: "/usr/lib/x86_64-linux-gnu", True: "/usr/lib/x86_64-linux-musl"}
 DIRECTORY_LINKS = (("/link", "/a"), ("/b/up", ".."), ("/app/deep", "../a/sub"), ("/loop", "loop"))
-HARDWARE = ("glibc-hwcaps/x86-64-v2", "glibc-hwcaps/x86-64-v3", "glibc-hwcaps/x86-64-v9") + (
+HARDWARE = (
+    "glibc-hwcaps/x86-64-v2", "glibc-hwcaps/x86-64-v3", "glibc-hwcaps/x86-64-v9",
     "tls", "x86_64", "tls/x86_64",
 )  # fmt: skip
 SYMBOLS = ("f1", "f2", "f3", "f4")
 VERSIONS = ("V1", "V2", "V3")
-ODD_ELEMENTS = ("", "", ".", "..", "a", "a/", "lib", "//a", "/a//", "/nowhere", "/loop", "/file", "/app/program") + (
-    "$ORIGIN/../b", "${ORIGIN}/lib", "$ORIGINx", "$FOO", "/$FOO/a", "$", "$LIB", "/usr/$LIB", "${LIB}", "/a/$PLATFORM",
-    "$ORIGIN/../a/${PLATFORM}", "${ORIGIN", "$ORIGIN$LIB", "/link", "/link/sub", "/b/up/a", "/app/deep", "${FOO}",
+ODD_ELEMENTS = (
+    "", "", ".", "..", "a", "a/", "lib", "//a", "/a//", "/nowhere", "/loop", "/file", "/app/program",
+    "$ORIGIN/../b", "${ORIGIN}/lib", "$ORIGINx", "$FOO", "/$FOO/a", "$", "$LIB", "/usr/$LIB", "${LIB}",
+    "/a/$PLATFORM", "$ORIGIN/../a/${PLATFORM}", "${ORIGIN", "$ORIGIN$LIB", "/link", "/link/sub", "/b/up/a",
+    "/app/deep", "${FOO}",
 )  # fmt: skip
 ODD_NAMES = {
-    False: ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", GLIBC_INTERPRETER, "linux-vdso.so.1", "libnone.so")
-    + ("/lib/x86_64-linux-gnu/libm.so.6", "", "$LIB", "lib$FOO.so", "libb.so.001", "libb.so.2"),
-    True: ("libc.so", "libc.so.6", "libm.so.6", "libdl.dll", "libc", "libpthread.", MUSL_INTERPRETER, "libnone.so")
-    + ("ld-musl-x86_64.so.1", "/lib/libc.musl-x86_64.so.1", "", "/lib/x86_64-linux-musl/libc.so"),
+    False: (
+        "libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", GLIBC_INTERPRETER, "linux-vdso.so.1", "libnone.so",
+        "/lib/x86_64-linux-gnu/libm.so.6", "", "$LIB", "lib$FOO.so", "libb.so.001", "libb.so.2",
+    ),
+    True: (
+        "libc.so", "libc.so.6", "libm.so.6", "libdl.dll", "libc", "libpthread.", MUSL_INTERPRETER,
+        "libnone.so", "ld-musl-x86_64.so.1", "/lib/libc.musl-x86_64.so.1", "",
+        "/lib/x86_64-linux-musl/libc.so",
+    ),
 }  # fmt: skip
-HARMLESS = (
-    "other class",
-    "other machine",
-    "dangling",
-    "unreadable",
-    "other class",
-    "other machine",
-    "unreadable",
-)
-STOPPING = ("empty", "text", "short", "directory", "looping", "os abi", "abi version", "executable") + (
-    "relocatable", "pie", "no dynamic", "big-endian", "segmentless",
+PREFIXES = (
+    "./", "a/", "../a/", "lib/", "$ORIGIN/", "$ORIGIN/../b/", "${ORIGIN}/lib/", "/usr/$LIB/", "$FOO/",
+    "$ORIGINx/", "/a/$PLATFORM/", "/link/", "//a/", "/b/up/a/", "/file/", "/loop/", "$LIB/", "/nowhere/",
+)  # fmt: skip
+HARMLESS = ("other class", "other machine", "dangling", "unreadable") * 2
+STOPPING = (
+    "empty", "text", "short", "directory", "looping", "os abi", "abi version", "executable", "relocatable",
+    "pie", "no dynamic", "big-endian", "segmentless",
 )  # fmt: skip
 
 
@@ -109,13 +116,7 @@ class _Generator:
         if self.musl and self.chance(0.5):
             self.path_file()
         if uid and self.chance(0.3):
-            directory = self.one(
-                [path for path in self.directories if path.startswith(("/a", "/b", "/opt"))] or ["/b"]
-            )
-            if directory not in ("/app", "/app/lib"):
-                self.entries = {directory: Entry(directory, "directory", self.one((0o700, 0o744, 0o711)))} | {
-                    path: entry for path, entry in self.entries.items() if path != directory
-                }
+            self.close_directory()
         stale = self.stale() if cached and self.chance(0.5) else ()
         return Tree(
             self.suite,
@@ -127,6 +128,13 @@ class _Generator:
             cached,
             stale,
         )
+
+    def close_directory(self) -> None:
+        """Make a directory with libraries hard to get into for another user."""
+        closable = [path for path in self.directories if path.startswith(("/a", "/b", "/opt"))]
+        path = self.one([one for one in closable if not one.startswith("/app")] or ["/b"])
+        self.entries.pop(path, None)
+        self.entries[path] = Entry(path, "directory", self.one((0o700, 0o744, 0o711)))
 
     def put(self, entry: Entry, *, replace: bool = False) -> None:
         if replace or entry.path not in self.entries:
@@ -191,31 +199,7 @@ class _Generator:
             return name if odd == "linux-vdso.so.1" and self.suite == "trixie" else odd
         if kind < 0.93:
             return f"{self.one(self.directories)}/{name}"
-        prefix = self.one(
-            (
-                "./",
-                "a/",
-                "../a/",
-                "lib/",
-                "$ORIGIN/",
-                "$ORIGIN/../b/",
-                "${ORIGIN}/lib/",
-                "/usr/$LIB/",
-                "$FOO/",
-            )
-            + (
-                "$ORIGINx/",
-                "/a/$PLATFORM/",
-                "/link/",
-                "//a/",
-                "/b/up/a/",
-                "/file/",
-                "/loop/",
-                "$LIB/",
-                "/nowhere/",
-            )
-        )
-        return prefix + name
+        return self.one(PREFIXES) + name
 
     def run_path(self) -> str:
         elements = [self.element() for _ in range(self.random.choice((1, 1, 2, 3, 4)))]
@@ -339,8 +323,6 @@ class _Generator:
 
     @staticmethod
     def changed(path: str, elf: Elf, **fields: object) -> Entry:
-        from dataclasses import replace
-
         return Entry(path, "elf", elf=replace(elf, **fields))  # type: ignore[arg-type]
 
     def configuration(self) -> None:
@@ -415,7 +397,5 @@ class _Generator:
 
 
 def _without_segments() -> bytes:
-    import struct
-
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     return ident + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 0, 64, 0, 0) + bytes(64)
