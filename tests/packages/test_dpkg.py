@@ -1,0 +1,140 @@
+"""Owners by dpkg's database, compared with dpkg itself on real roots."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from imagescan.options import ScanOptions
+from imagescan.packages.ownership import Ownership, read_ownership
+from imagescan.packages.values import Package, PackageManager
+from imagescan.scan import scan
+from tests.oracle.roots import root
+from tests.packages.scene import filesystem
+from tests.requirements import require_tool
+
+STATUS = b"""\
+Package: libdemo1
+Status: install ok installed
+Architecture: amd64
+Multi-Arch: same
+Source: demo (1.0-2)
+Version: 1:1.0-2
+Description: a library
+ in two lines:
+ with a colon
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 3
+
+Package: shadow-demo
+Status: install ok installed
+Architecture: all
+Version: 2
+"""
+LIBRARY = Package("libdemo1", "1:1.0-2", "amd64", "demo", PackageManager.DPKG)
+INFO = "/var/lib/dpkg/info"
+
+
+def ownership(**more: bytes | str) -> Ownership:
+    files = {
+        "/var/lib/dpkg/status": STATUS,
+        f"{INFO}/libdemo1:amd64.list": b"/.\n/lib\n/lib/libdemo.so.1\n/usr/bin/demo\n",
+        f"{INFO}/shadow-demo.list": b"/usr/bin/demo\n",
+        f"{INFO}/gone.list": b"/etc/gone\n",
+    }
+    return read_ownership(filesystem({**files, **more}))
+
+
+def test_a_file_is_its_packages() -> None:
+    found = ownership()
+    assert found.owner("/lib/libdemo.so.1") == LIBRARY
+    assert str(LIBRARY) == "libdemo1 1:1.0-2 (dpkg)"
+    assert found.bringing("libdemo.so.1") == (LIBRARY,)
+    assert found.unread == ()
+
+
+def test_a_package_of_which_only_the_configuration_is_left_owns_nothing() -> None:
+    assert ownership().owner("/etc/gone") is None
+    assert [package.name for package in ownership().packages] == ["libdemo1", "shadow-demo"]
+
+
+def test_where_usr_is_merged_the_listed_path_is_the_real_one() -> None:
+    found = ownership(**{"/lib": "usr/lib", "/usr/lib/libdemo.so.1": b""})
+    assert found.owner("/usr/lib/libdemo.so.1") == LIBRARY
+
+
+def test_without_a_merged_usr_it_is_not() -> None:
+    assert ownership().owner("/usr/lib/libdemo.so.1") is None
+
+
+def test_a_diverted_file_is_where_it_was_moved_to() -> None:
+    diversions = b"/usr/bin/demo\n/usr/bin/demo.distrib\nshadow-demo\n"
+    found = ownership(**{"/var/lib/dpkg/diversions": diversions})
+    assert found.owner("/usr/bin/demo.distrib") == LIBRARY
+    diverter = found.owner("/usr/bin/demo")
+    assert diverter is not None
+    assert diverter.name == "shadow-demo"
+
+
+def test_at_a_local_diversion_lies_nobodys_file() -> None:
+    found = ownership(**{"/var/lib/dpkg/diversions": b"/lib/libdemo.so.1\n/lib/old\n:\n"})
+    assert found.owner("/lib/libdemo.so.1") is None
+    assert found.owner("/lib/old") == LIBRARY
+
+
+def test_distroless_keeps_a_status_and_checksums_for_each_package() -> None:
+    found = read_ownership(
+        filesystem(
+            {
+                "/var/lib/dpkg/status.d/libdemo1": b"Package: libdemo1\nVersion: 2\nArchitecture: amd64\n",
+                "/var/lib/dpkg/status.d/libdemo1.md5sums": b"d41d8cd98f00  usr/lib/libdemo.so.1\n",
+            }
+        )
+    )
+    assert str(found.owner("/usr/lib/libdemo.so.1")) == "libdemo1 2 (dpkg)"
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/var/lib/dpkg/status", b"Package: a\nVersion: 1\n\nno field\n"),
+        ("/var/lib/dpkg/status", b"Package: a\nVersion: 1\n\nPackage: b\n"),
+        ("/var/lib/dpkg/diversions", b"/a\n/b\n"),
+    ],
+)
+def test_damage_is_told_and_what_came_before_it_is_kept(path: str, data: bytes) -> None:
+    found = ownership(**{path: data})
+    assert [one.path for one in found.unread] == [path]
+    assert found.packages
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["bullseye", "bookworm", "trixie"])
+def test_owners_are_those_that_dpkg_names(name: str) -> None:
+    require_tool("dpkg-query", "dpkg")
+    directory = root(name)
+    (result,) = scan(f"dir:{directory}", ScanOptions(entrypoint=("bash",)))
+    found = result._facts.ownership
+    query = ["dpkg-query", f"--admindir={directory}/var/lib/dpkg"]
+    listed = subprocess.run(
+        [*query, "-W", "-f=${Package} ${Version} ${Architecture} ${source:Package}\n"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    ours = {f"{one.name} {one.version} {one.architecture} {one.source}" for one in found.packages}
+    assert ours == set(listed.splitlines())
+    objects = [one.path for one in result._facts.objects if not one.path.startswith(INFO)]
+    owners = {path: found.owner(path) for path in objects}
+    assert {path for path, owner in owners.items() if owner is None} == set()
+    merged = (directory / "lib").is_symlink()
+    for path in objects[::7]:
+        asked = [path, path.removeprefix("/usr")] if merged else [path]
+        answer = subprocess.run([*query, "-S", *asked], capture_output=True, text=True).stdout
+        owner = owners[path]
+        assert owner is not None
+        assert owner.name in {line.split(":")[0] for line in answer.splitlines() if "diversion" not in line}
