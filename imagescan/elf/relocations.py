@@ -9,6 +9,7 @@ name no symbol and are passed over.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagescan.elf import dynamic as tag
@@ -44,12 +45,12 @@ class RelocatedSymbols:
 
 
 def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> RelocatedSymbols:
-    """Collect the symbols of DT_REL, DT_RELA and DT_JMPREL, and of the MIPS global offset table.
+    """Collect the symbols of DT_REL, DT_RELA and DT_JMPREL.
 
     Raises:
         MalformedBinary: a table is larger than the limit.
     """
-    pairs: set[tuple[int, int]] = set()
+    tables = []
     plt_table, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
     for table_tag, size_tag, count_tag, has_addend in (
         (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
@@ -60,50 +61,70 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
             # Some linkers count the PLT relocations into the table before them (elf/dynamic-link.h).
             if plt_size and start <= plt_table < start + size and start + size == plt_table + plt_size:
                 size -= plt_size
-            skip = tags.get(count_tag, 0)
-            pairs |= _table(header, body, start, size, has_addend, skip)
-    plt = _table(header, body, plt_table, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
-    jump_slot = _JUMP_SLOT.get(header.machine)
-    irelative = _IRELATIVE.get(header.machine)
-    copy = _COPY.get(header.machine)
-    immediate = {symbol for symbol, _ in pairs}
-    lazy = {symbol for symbol, kind in plt if kind == jump_slot}
-    immediate |= {symbol for symbol, kind in plt if kind != jump_slot}
+            tables.append(_read_table(header, body, start, size, has_addend, tags.get(count_tag, 0)))
+    plt = _read_table(header, body, plt_table, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
+    jump_slot, irelative = _JUMP_SLOT.get(header.machine, -1), _IRELATIVE.get(header.machine, -1)
+    immediate, lazy = plt.without(jump_slot), plt.of(jump_slot)
     return RelocatedSymbols(
-        immediate=frozenset(immediate - {0}),
+        immediate=frozenset(immediate.union(*(table.symbols for table in tables)) - {0}),
         lazy=frozenset(lazy - {0}),
-        copied=frozenset(symbol for symbol, kind in pairs if kind == copy),
-        relative_ifunc=any(kind == irelative for _, kind in pairs | plt),
+        copied=frozenset().union(*(table.of(_COPY.get(header.machine, -1)) for table in tables)),
+        relative_ifunc=any(irelative in table.types for table in (*tables, plt)),
     )
 
 
-def _table(
+class _Table:
+    """The distinct symbols and types of one table, and which symbols go with a type."""
+
+    __slots__ = ("_symbol_column", "_type_column", "symbols", "types")
+
+    def __init__(self, symbol_column: Sequence[int], type_column: Sequence[int]) -> None:
+        self._symbol_column = symbol_column
+        self._type_column = type_column
+        self.symbols = frozenset(symbol_column)
+        self.types = frozenset(type_column)
+
+    def of(self, kind: int) -> frozenset[int]:
+        """The symbols of relocations of one type."""
+        if kind not in self.types:
+            return frozenset()
+        if len(self.types) == 1:
+            return self.symbols
+        return frozenset(
+            symbol for symbol, one in zip(self._symbol_column, self._type_column, strict=True) if one == kind
+        )
+
+    def without(self, kind: int) -> frozenset[int]:
+        """The symbols of relocations of all other types."""
+        if kind not in self.types:
+            return self.symbols
+        if len(self.types) == 1:
+            return frozenset()
+        return frozenset(
+            symbol for symbol, one in zip(self._symbol_column, self._type_column, strict=True) if one != kind
+        )
+
+
+def _read_table(
     header: ElfHeader, body: Body, address: int, size: int, has_addend: bool, skip: int
-) -> set[tuple[int, int]]:
-    """The distinct (symbol index, relocation type) pairs of one table after ``skip`` entries."""
-    if size == 0:
-        return set()
+) -> _Table:
+    """The columns of one table after ``skip`` entries."""
     if size > MAXIMUM_RELOCATION_BYTES:
         raise MalformedBinary("relocation table larger than any real one")
-    offset = header.file_offset(address)
+    offset = header.file_offset(address) if size else None
     if offset is None:
-        return set()
-    words = 3 if has_addend else 2
-    width = 8 if header.elf_class == 64 else 4
-    step = words * width
+        return _Table((), ())
+    words = (3 if has_addend else 2) * (2 if header.elf_class == 64 else 1)
+    step = 4 * words
     raw = body.read(offset + skip * step, max(0, size - skip * step))
-    column = array("Q" if width == 8 else "I", raw[: len(raw) // step * step])
+    column = array("I", raw[: len(raw) // step * step])
     if header.order == ">":
         column.byteswap()
-    return {_split(header, info) for info in set(column[1::words])}
-
-
-def _split(header: ElfHeader, info: int) -> tuple[int, int]:
     if header.elf_class == 32:
-        return info >> 8, info & 0xFF
-    if header.machine == Machine.MIPS and header.order == "<":
-        # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
-        return info & 0xFFFFFFFF, info >> 56
+        information = column[1::words]
+        return _Table([one >> 8 for one in information], [one & 0xFF for one in information])
+    first, second = column[2::words], column[3::words]
     if header.machine == Machine.MIPS:
-        return info >> 32, info & 0xFF
-    return info >> 32, info & 0xFFFFFFFF
+        # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
+        return _Table(first, [one >> 24 if header.order == "<" else one & 0xFF for one in second])
+    return _Table(second, first) if header.order == "<" else _Table(first, second)
