@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagescan.findings import Certainty, Finding, Severity, Tier
-from imagescan.rules.document import DEFAULT_FIX, RuleDocument, Status
+from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument, Status
 from imagescan.rules.examples.selftest import run_example
 from imagescan.rules.examples.text import image_text
+from imagescan.rules.template import places
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
+_ALWAYS_KNOWN = frozenset({"bringer"})
+_MORE_IN_FINDINGS = "A finding adds what is known of its image: packages, commands, releases."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def explain(rule: RuleDocument) -> Explanation:
         title=rule.title,
         message=_readable(rule.message),
         why=rule.why,
-        fixes=tuple((name if name != DEFAULT_FIX else "", _readable(text)) for name, text in fixes),
+        fixes=tuple((name if name != DEFAULT_FIX else "", _advice(text)) for name, text in fixes),
         severities=tuple((tier, text) for tier in Tier if (text := _graded(rule.severity, tier))),
         worst=max(rule.severity.values(), key=lambda severity: severity.rank),
         condition=" ".join(rule.when.expression.split()) if rule.when else "",
@@ -76,6 +79,14 @@ def explain(rule: RuleDocument) -> Explanation:
         aliases=rule.aliases,
         status=rule.status,
     )
+
+
+def _advice(fix: str) -> str:
+    """What holds for every image; sentences that only some findings can fill are summed up."""
+    sentences = fix.split(SENTENCE_END)
+    general = [one for one in sentences if not places(one) & (REMEDIES - _ALWAYS_KNOWN)]
+    text = _readable(" ".join(general)).replace("<bringer>", "the package that has it")
+    return text if len(general) == len(sentences) else f"{text} {_MORE_IN_FINDINGS}"
 
 
 def _readable(template: str) -> str:

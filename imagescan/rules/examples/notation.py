@@ -49,7 +49,8 @@ files:
   /usr/bin/env: {program: {interpreter: /lib64/ld-linux-x86-64.so.2, needed: [libc.so.6]}}
   /etc/passwd: {text: "root:x:0:0:root:/root:/bin/sh\\nwww-data:x:33:33::/var/www:/bin/sh\\n"}
   /etc/group: {text: "root:x:0:\\nwww-data:x:33:\\n"}
-  /etc/os-release: {text: "PRETTY_NAME=\\"Debian GNU/Linux 12 (bookworm)\\"\\nID=debian\\nVERSION_ID=\\"12\\"\\n"}
+  /etc/os-release:
+    {text: "PRETTY_NAME=\\"Debian GNU/Linux 12 (bookworm)\\"\\nID=debian\\nVERSION_ID=\\"12\\"\\n"}
 """,
     "alpine": """
 files:
