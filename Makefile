@@ -74,5 +74,5 @@ $(VENV)/.demo: $(BIN)/pip pyproject.toml
 	@touch $@
 
 $(VENV)/.development: $(BIN)/pip pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine,formats,rules]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[engine,rules]' --group dev
 	@touch $@ $(VENV)/.demo
