@@ -16,10 +16,11 @@ from typing import Any
 
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import Binding, How, LinkMap, LoadedObject
-from tests.oracle.model import environment, filesystem, host_cpu
+from tests.oracle.model import environment, filesystem, host_cpu, link_map_under
 from tests.oracle.roots import root as make_root
 from tests.oracle.truth import (
     AMD64,
+    CRASHED,
     EARLIER,
     Platform,
     Symbol,
@@ -30,6 +31,7 @@ from tests.oracle.truth import (
     elf_files,
     inside,
     is_asked,
+    other_loader,
 )
 
 OWN = (How.LOADER, How.VDSO, How.RESERVED)
@@ -61,9 +63,9 @@ def compare_root(root: Path, platform: Platform = AMD64) -> Comparison:
     """Compare every ELF file that a loader of that machine can be asked about."""
     from imagescan.loader.simulate import Simulation
 
-    cpu = () if platform.emulator else host_cpu(make_root("trixie"))
-    surroundings = environment(cpu=cpu)
-    simulation = Simulation(filesystem(root), surroundings)
+    view = filesystem(root)
+    process = environment(cpu=host_cpu(make_root("trixie")) if platform is AMD64 else ())
+    simulation = Simulation(view, process)
     counts: Counter[str] = Counter()
     disagreements: list[Disagreement] = []
     for file in elf_files(root):
@@ -71,19 +73,30 @@ def compare_root(root: Path, platform: Platform = AMD64) -> Comparison:
         if not is_asked(described, platform) or described is None:
             counts["ELF files that no loader of this machine takes"] += 1
             continue
-        truth = ask(root, file, described, platform)
-        model = simulation.link_map(ImagePath(file))
-        disagreements.extend(compare(root, truth, model))
         counts["files"] += 1
-        counts[f"files asked of {truth.loader}"] += 1
-        counts["objects"] += len(truth.objects)
-        counts["edges"] += len(truth.edges)
-        counts["edges unanswered"] += sum(edge.path is None for edge in truth.edges)
-        counts["searches"] += len(truth.requests)
-        counts["missing versions"] += len(truth.missing_versions)
-        counts["undefined symbols"] += len(truth.all_symbols)
-        counts["refused"] += bool(truth.refusal)
+        truth = ask(root, file, described, platform)
+        disagreements.extend(compare(root, truth, simulation.link_map(ImagePath(file))))
+        _count(counts, truth)
+        if other := other_loader(file, described):
+            truth = ask(root, file, described, platform, other)
+            if truth.refusal.startswith(CRASHED):
+                counts["crashes of the other libc's loader"] += 1
+                continue
+            interpreter = platform.musl if other == "musl" else platform.glibc
+            disagreements.extend(compare(root, truth, link_map_under(interpreter, view, process, file)))
+            _count(counts, truth)
     return Comparison(counts, tuple(disagreements))
+
+
+def _count(counts: Counter[str], truth: Truth) -> None:
+    counts[f"files asked of {truth.loader}"] += 1
+    counts["objects"] += len(truth.objects)
+    counts["edges"] += len(truth.edges)
+    counts["edges unanswered"] += sum(edge.path is None for edge in truth.edges)
+    counts["searches"] += len(truth.requests)
+    counts["missing versions"] += len(truth.missing_versions)
+    counts["undefined symbols"] += len(truth.all_symbols)
+    counts["refused"] += bool(truth.refusal)
 
 
 def compare(root: Path, truth: Truth, model: LinkMap) -> Iterator[Disagreement]:

@@ -8,11 +8,16 @@ from functools import cache
 from pathlib import Path
 
 from imagescan.content import FileInspector
+from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.merge import merge
 from imagescan.filesystem.values import Credentials, RootFilesystem
 from imagescan.layers.index import index_layer
 from imagescan.layers.values import LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.glibc import GlibcLoader
+from imagescan.loader.identify import identify_loader
+from imagescan.loader.musl import MuslLoader
+from imagescan.loader.values import LinkMap, LoaderKind
 from imagescan.sources.directory import DirectorySource
 from tests.oracle.chroot import execute
 from tests.oracle.truth import AMD64
@@ -44,6 +49,15 @@ def environment(
     assert release is not None
     running = (int(release[1]), int(release[2]), int(release[3] or 0))
     return ProcessEnvironment(variables or {}, directory, Credentials(uid, (uid,)), cpu, kernel or running)
+
+
+def link_map_under(interpreter: str, view: RootFilesystem, process: ProcessEnvironment, file: str) -> LinkMap:
+    """What imagescan says of a shared object under a loader that nobody would choose for it."""
+    entry = view.resolve(file).entry
+    identity = identify_loader(view, process, interpreter)
+    assert entry is not None and isinstance(entry.content, ElfFacts) and identity.elf is not None
+    kind = MuslLoader if identity.kind == LoaderKind.MUSL else GlibcLoader
+    return kind(view, process, identity, identity.elf).link_map(entry, entry.content, is_program=False)
 
 
 @cache

@@ -5,10 +5,14 @@ In: a name of ``ROOTS``. Out: a directory that nobody writes to. Made once, atom
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tarfile
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from tests.oracle.cache import cache_directory, locked, publish
@@ -17,6 +21,7 @@ from tests.oracle.truth import (
     ARM64,
     ARMHF,
     EMULATOR,
+    I386,
     MIPS64EL,
     PPC64EL,
     RISCV64,
@@ -26,10 +31,20 @@ from tests.oracle.truth import (
 )
 from tests.requirements import require_root, require_tool
 
-RECIPE = 1  # raise it when what is in a root changes
+RECIPE = 1  # raise it when what is in every root changes; ``Recipe.edition`` when one root does
 
-MUSL_WHEELS = ("numpy==2.5.5", "pillow==13.0.0", "lxml==6.1.3", "cryptography==50.0.2")
-
+WHEELS = ("numpy==2.5.5", "pillow==13.0.0", "lxml==6.1.3", "cryptography==50.0.2")
+WHEEL_PLATFORMS = {
+    "wheels": ("musllinux_1_1_x86_64", "musllinux_1_2_x86_64"),
+    "wheels-glibc": ("manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64"),
+}
+NPM_PACKAGES = (
+    *("@img/sharp-linuxmusl-x64@0.35.5", "@img/sharp-libvips-linuxmusl-x64@1.3.4"),
+    *("@rollup/rollup-linux-x64-musl@4.68.2", "@rollup/rollup-linux-x64-gnu@4.68.2"),
+    *("lightningcss-linux-x64-musl@1.33.0", "lightningcss-linux-x64-gnu@1.33.0"),
+    *("@parcel/watcher-linux-x64-musl@2.6.0", "@parcel/watcher-linux-x64-glibc@2.6.0"),
+    "@swc/core-linux-x64-musl@1.16.22",
+)
 
 FOREIGN = (
     "base-files",
@@ -45,7 +60,8 @@ FOREIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A Debian suite's minbase with packages; ``musl_samples`` adds objects linked with musl.
+    """A Debian suite's minbase with packages; ``musl_samples`` adds objects linked with musl, and
+    what PyPI and npm ship for either libc.
 
     A root for another machine is only unpacked, never configured: it has no loader cache.
     """
@@ -55,19 +71,33 @@ class Recipe:
     musl_samples: bool = False
     architecture: str = ""
     platform: Platform = AMD64
+    edition: int = RECIPE
 
 
+# Plugins of every kind that imagescan knows and Debian has, each with the programs that open it.
 LARGE = (
     *("python3-scipy", "python3-lxml", "nginx-extras", "postgresql", "git", "ffmpeg", "php-fpm", "apache2"),
     *("openjdk-17-jre-headless", "nodejs", "r-base-core", "ruby", "qemu-system-x86"),
+    *("libapache2-mod-php", "libapache2-mod-wsgi-py3", "node-iconv", "node-sqlite3", "lua5.4", "lua-socket"),
+    *("tcl", "tcl-tls", "erlang-base", "erlang-crypto", "zsh", "bash-builtins", "mariadb-server"),
+    *("samba", "samba-dsdb-modules", "samba-vfs-modules", "winbind", "smbclient"),
+    *("libnss-winbind", "libpam-winbind", "slapd", "krb5-kdc", "krb5-pkinit", "libsasl2-modules"),
+    *("sasl2-bin", "libsasl2-modules-gssapi-mit", "dovecot-imapd", "dovecot-ldap", "sudo", "gdb"),
+    *("iptables", "iproute2", "gcc", "gcc-12-plugin-dev", "imagemagick", "libmagickcore-6.q16-6-extra"),
+    *("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good"),
+    *("gstreamer1.0-plugins-bad", "gstreamer1.0-libav", "vlc-bin", "vlc-plugin-base", "mesa-utils"),
+    *("libgl1-mesa-dri", "qterminal", "python3-pyqt5", "qml-module-qtquick2", "qmlscene"),
+    *("gtk-3-examples", "glib-networking", "dconf-gsettings-backend", "librsvg2-common"),
+    *("alsa-utils", "libasound2-plugins", "pulseaudio"),
 )
 
 ROOTS = {
     "bullseye": Recipe("bullseye", ("musl",)),
     "bookworm": Recipe("bookworm", ("musl",)),
     "trixie": Recipe("trixie", ("musl",)),
-    "bookworm-musl": Recipe("bookworm", ("musl",), musl_samples=True),
-    "bookworm-large": Recipe("bookworm", LARGE),
+    "bookworm-musl": Recipe("bookworm", ("musl",), musl_samples=True, edition=2),
+    "bookworm-large": Recipe("bookworm", LARGE, edition=2),
+    "bookworm-i386": Recipe("bookworm", FOREIGN, architecture="i386", platform=I386),
     "trixie-arm64": Recipe("trixie", FOREIGN, architecture="arm64", platform=ARM64),
     "trixie-riscv64": Recipe("trixie", FOREIGN, architecture="riscv64", platform=RISCV64),
     "bookworm-armhf": Recipe("bookworm", FOREIGN, architecture="armhf", platform=ARMHF),
@@ -76,10 +106,18 @@ ROOTS = {
     "bookworm-mips64el": Recipe("bookworm", FOREIGN, architecture="mips64el", platform=MIPS64EL),
 }
 
+# Nothing but the loader and the C library of other machines: seconds to make, enough for one rule.
+BARE_ROOTS = {
+    f"{name}-bare": replace(recipe, packages=("libc6",))
+    for name, recipe in ROOTS.items()
+    if recipe.platform.emulator
+}
+
 
 def root(name: str) -> Path:
     """The directory of one root file system, made when it does not exist."""
-    final = cache_directory() / "roots" / f"{name}-{RECIPE}"
+    recipe = (ROOTS | BARE_ROOTS)[name]
+    final = cache_directory() / "roots" / f"{name}-{recipe.edition}"
     if final.exists():
         return final
     require_root()
@@ -87,23 +125,47 @@ def root(name: str) -> Path:
     with locked(final.with_name(f"{final.name}.making")):
         if not final.exists():
             with publish(final) as unfinished:
-                _make(ROOTS[name], unfinished)
+                _make(recipe, unfinished)
     return final
 
 
 def _make(recipe: Recipe, directory: Path) -> None:
-    kind = ["--variant=minbase"]
-    if recipe.architecture:
+    kind, source = ["--variant=minbase"], []
+    if recipe.platform.emulator:
         require_tool(recipe.platform.emulator, "qemu-user-static")
-        kind = ["--variant=extract", f"--architectures={recipe.architecture}"]
-    include = [f"--include={','.join(recipe.packages)}"] if recipe.packages else []
-    subprocess.run(["mmdebstrap", "--quiet", *kind, *include, recipe.suite, directory], check=True)
     if recipe.architecture:
+        kind = ["--variant=extract", f"--architectures={recipe.architecture}"]
+        # The index of security updates often lags behind for machines that few people have.
+        source = main_source()
+    include = [f"--include={','.join(recipe.packages)}"] if recipe.packages else []
+    subprocess.run(["mmdebstrap", "--quiet", *kind, *include, recipe.suite, directory, *source], check=True)
+    if recipe.platform.emulator:
         shutil.copy(require_tool(recipe.platform.emulator), inside(directory, EMULATOR))
+    if recipe.architecture:
         (directory / "proc").mkdir(exist_ok=True)
+        for name in ("lib", "lib64"):
+            if (directory / "usr" / name).is_dir() and not (directory / name).exists():
+                (directory / name).symlink_to(f"usr/{name}")
     if recipe.musl_samples:
         _compile_musl_samples(directory / "opt" / "samples")
-        _unpack_musl_wheels(directory / "opt" / "wheels")
+        for name, platforms in WHEEL_PLATFORMS.items():
+            _unpack_wheels(directory / "opt" / name, platforms)
+        _unpack_npm_packages(directory / "opt" / "node_modules")
+
+
+@cache
+def main_source() -> list[str]:
+    """The archive that this machine's apt has Debian's releases from, without their updates; [] when
+    apt does not say, which leaves it to mmdebstrap."""
+    fields = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    told = subprocess.run(
+        ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    releases = re.findall(r"^(\S+/debian/?) [a-z]+ main$", told.stdout, re.M)
+    return releases[:1]
 
 
 def _compile_musl_samples(directory: Path) -> None:
@@ -137,15 +199,15 @@ def _compile_musl_samples(directory: Path) -> None:
         subprocess.run(["musl-gcc", *command], cwd=directory, check=True)
 
 
-def _unpack_musl_wheels(directory: Path) -> None:
-    """Extension modules as PyPI ships them for Alpine, with the libraries that they bundle."""
+def _unpack_wheels(directory: Path, platforms: tuple[str, ...]) -> None:
+    """Extension modules as PyPI ships them for one libc, with the libraries that they bundle."""
     download = directory / "download"
     download.mkdir(parents=True)
-    platforms = [f"--platform=musllinux_1_{minor}_x86_64" for minor in (1, 2)]
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-            *(*platforms, "--python-version=3.12", f"--dest={download}", *MUSL_WHEELS),
+            *(f"--platform={platform}" for platform in platforms),
+            *("--python-version=3.12", f"--dest={download}", *WHEELS),
         ],
         check=True,
     )
@@ -153,3 +215,25 @@ def _unpack_musl_wheels(directory: Path) -> None:
         subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, directory], check=True)
         wheel.unlink()
     download.rmdir()
+
+
+def _unpack_npm_packages(directory: Path) -> None:
+    """Addons as npm ships them, each for one libc, laid out as an installation has them."""
+    directory.mkdir(parents=True)
+    npm = require_tool("npm")
+    packed = subprocess.run(
+        [npm, "pack", "--json", "--pack-destination", directory, *NPM_PACKAGES],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for package in json.loads(packed.stdout):
+        archive = directory / package["filename"]
+        with tarfile.open(archive) as tar:
+            tar.extractall(directory / "unpacked", filter="data")
+        final = directory / package["name"]
+        final.parent.mkdir(exist_ok=True)
+        (directory / "unpacked" / "package").rename(final)
+        archive.unlink()
+    (directory / "unpacked").rmdir()

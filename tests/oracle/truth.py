@@ -22,7 +22,8 @@ from elftools.elf.elffile import ELFFile
 
 from tests.oracle.chroot import Ended, execute
 
-VDSO = ("linux-vdso.so.1", "linux-vdso64.so.1")
+VDSO = ("linux-vdso.so.1", "linux-vdso64.so.1", "linux-gate.so.1")
+SHIPPED = ("/opt/wheels", "/opt/node_modules")  # what PyPI and npm have for either libc
 EMULATOR = "/qemu"  # inside a root of another machine
 
 
@@ -32,6 +33,7 @@ SEARCHES = {
     "LD_LIBRARY_PATH": "ld_library_path",
     "system search path": "default",
 }
+CRASHED = "crashed"
 EARLIER = "a run path or LD_LIBRARY_PATH"  # a default directory, searched before the cache
 
 
@@ -47,6 +49,7 @@ class Platform:
 
 
 AMD64 = Platform("EM_X86_64", "/lib64/ld-linux-x86-64.so.2", musl="/lib/ld-musl-x86_64.so.1")
+I386 = Platform("EM_386", "/lib/ld-linux.so.2")  # kernels of amd64 run it too
 ARM64 = Platform("EM_AARCH64", "/lib/ld-linux-aarch64.so.1", "qemu-aarch64-static")
 S390X = Platform("EM_S390", "/lib/ld64.so.1", "qemu-s390x-static")
 ARMHF = Platform("EM_ARM", "/lib/ld-linux-armhf.so.3", "qemu-arm-static")
@@ -200,9 +203,17 @@ def serving_loader(file: str, described: Described) -> str:
     return "musl" if musl or file.endswith("-linux-musl/libc.so") else "glibc"
 
 
-def ask(root: Path, file: str, described: Described, platform: Platform = AMD64) -> Truth:
-    """Everything that the real loader says about one file."""
-    if serving_loader(file, described) == "musl":
+def other_loader(file: str, described: Described) -> str:
+    """The loader of the other libc, for what is shipped to be opened by programs that nobody ships
+    with it (wheels, addons); "" for anything else, and for a musl of its own."""
+    if described.interpreter or not file.startswith(SHIPPED):
+        return ""
+    return "glibc" if serving_loader(file, described) == "musl" else "musl"
+
+
+def ask(root: Path, file: str, described: Described, platform: Platform = AMD64, loader: str = "") -> Truth:
+    """Everything that a real loader says about one file; the one that serves it unless told otherwise."""
+    if (loader or serving_loader(file, described)) == "musl":
         return ask_musl(root, file, platform)
     return ask_glibc(root, file, described, platform)
 
@@ -226,7 +237,7 @@ def ask_glibc(root: Path, file: str, described: Described, platform: Platform) -
         message = full.exec_error or next(iter(_messages(full.err)), "")
         nothing_needed = "statically linked" in full.out
         if not nothing_needed:
-            return Truth(file, "glibc", refusal=message or f"no answer (code {full.code})")
+            return Truth(file, "glibc", refusal=_crash(full) or message or f"no answer (code {full.code})")
     objects = tuple((name, path) for name, path in listed if not _own(name, path))
     versions = tuple(_versions(full.out))
     answers = {name: path for name, path in listed if path}
@@ -235,7 +246,7 @@ def ask_glibc(root: Path, file: str, described: Described, platform: Platform) -
         file,
         "glibc",
         objects=objects,
-        edges=tuple(_edges(root, file, objects, answers, aliases)),
+        edges=tuple(_edges(root, file, objects, answers, aliases, "glibc")),
         requests=tuple(_requests(full.err, file)),
         missing_versions=frozenset((by, library, name) for by, library, name, path in versions if not path),
         immediate=frozenset(_undefined(lazy.out + lazy.err)),
@@ -254,10 +265,14 @@ def ask_musl(root: Path, file: str, platform: Platform) -> Truth:
         Symbol(name, "", by)
         for by, name in re.findall(r"^Error relocating (.+): (\S+): symbol not found", ended.err, re.M)
     )
-    refusal = "" if listed else ended.err.strip() or ended.exec_error
+    refusal = _crash(ended) or ("" if listed else ended.err.strip() or ended.exec_error)
     answers = {name: path for name, path in listed if path}
-    edges = tuple(_edges(root, file, objects, answers, {}))
+    edges = tuple(_edges(root, file, objects, answers, {}, "musl"))
     return Truth(file, "musl", refusal, objects=objects, edges=edges, immediate=symbols, all_symbols=symbols)
+
+
+def _crash(ended: Ended) -> str:
+    return f"{CRASHED} (signal {-ended.code})" if ended.code < 0 else ""
 
 
 def _listed(out: str) -> list[tuple[str, str | None]]:
@@ -283,12 +298,13 @@ def _edges(
     objects: tuple[tuple[str, str | None], ...],
     answers: Mapping[str, str],
     aliases: Mapping[tuple[str, str], str],
+    loader: str,
 ) -> Iterator[Edge]:
     """Every needed entry of every object listed. A name has one answer in a process; a name that is
     not listed is an alias, which the version lines or the soname of a listed object tell."""
     loaded = [file, *(path for _, path in objects if path)]
     sonames: dict[str, str] = {}
-    for path in loaded[1:]:
+    for path in loaded[1:] if loader == "musl" else loaded:  # glibc's first object has a soname too
         description = describe(inside(root, path))
         sonames.setdefault(description.soname if description else "", path)
     for requester in loaded:
