@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,13 @@ def measure_registry(image: str, rounds: int) -> dict[str, Any]:
     return {"image": image, **_all(costs)}
 
 
+def measure_xl() -> dict[str, Any]:
+    """The image of 10 GB, once: what counts is its memory."""
+    require(["xl"])
+    costs: Costs = {"cold": [scans.cold("xl", "zstd")], "L2": [limit.measure("xl", "zstd", 2)]}
+    return {"facts": _facts("xl", "zstd"), **_all(costs)}
+
+
 def machine() -> dict[str, Any]:
     """Where the run took place, and with what."""
     model = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition("\n")[0].lstrip("\t: ")
@@ -173,18 +181,14 @@ def main(words: Sequence[str]) -> int:
     rounds = 1 if parsed.quick else parsed.rounds
     images = ["small"] if parsed.quick else parsed.images
     require(images)
-    try:
-        results = _measure(images, rounds, quick=parsed.quick, parts=parsed.only)
-    except Failed as failure:
-        print(f"benchmarks: {failure}", file=sys.stderr)
-        return 1
+    results = _measure(images, rounds, quick=parsed.quick, parts=parsed.only)
     print(table.text(results))
     RESULTS.mkdir(exist_ok=True)
     name = parsed.name or ("quick" if parsed.quick else "latest")
     (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     if parsed.picture or not (parsed.quick or parsed.only):
         PICTURE.write_text(picture(results))
-    return 0
+    return 1 if results["failed"] else 0
 
 
 def _measure(
@@ -194,24 +198,38 @@ def _measure(
         return part in parts if parts else part != "xl" or not quick
 
     limit.program()
-    results: dict[str, Any] = {"machine": machine(), "rounds": rounds, "images": {}}
-    for image in images if wanted("images") or wanted("peers") else ():
+    results: dict[str, Any] = {"machine": machine(), "rounds": rounds, "images": {}, "failed": []}
+    found = results["images"]
+    for image in images:
         for compression in COMPRESSIONS:
             if wanted("images"):
-                results["images"][f"{compression}-{image}"] = measure_image(image, compression, rounds)
+                _try(results, found, f"{compression}-{image}", measure_image, image, compression, rounds)
         if wanted("peers"):
-            one = results["images"].setdefault(f"gzip-{image}", {"costs": {}})
-            one["peers"] = measure_peers(image, quick=quick)
+            one = found.setdefault(f"gzip-{image}", {"costs": {}})
+            _try(results, one, "peers", partial(measure_peers, quick=quick), image)
     if wanted("xl"):
-        require(["xl"])
-        costs: Costs = {"cold": [scans.cold("xl", "zstd")], "L2": [limit.measure("xl", "zstd", 2)]}
-        results["images"]["zstd-xl"] = {"facts": _facts("xl", "zstd"), **_all(costs)}
+        _try(results, found, "zstd-xl", measure_xl)
+    middle = images[min(1, len(images) - 1)]
     others: dict[str, Callable[[], Any]] = {
         "start-up": measure_start_up,
-        "registry": lambda: measure_registry(images[min(1, len(images) - 1)], rounds),
-        "growth": lambda: growth.measure(min(rounds, 3), quick=quick),
+        "registry": partial(measure_registry, middle, rounds),
+        "growth": partial(growth.measure, min(rounds, 3), quick=quick),
     }
-    return results | {part: measure() for part, measure in others.items() if wanted(part)}
+    for part, measure in others.items():
+        if wanted(part):
+            _try(results, results, part, measure)
+    return results
+
+
+def _try(
+    results: dict[str, Any], into: dict[str, Any], name: str, measure: Callable[..., Any], *words: Any
+) -> None:
+    """Keep what else was measured when one subject fails, and say so in the results."""
+    try:
+        into[name] = measure(*words)
+    except Failed as failure:
+        note(f"FAILED {name}: {failure}")
+        results["failed"].append(f"{name}: {failure}")
 
 
 if __name__ == "__main__":
