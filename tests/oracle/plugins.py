@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from imagescan.elf.facts import ElfFacts, ElfKind
+from imagescan.loader.simulate import Simulation
+from imagescan.startup.plugins import PluginHosts
 from tests.oracle.chroot import execute
+from tests.oracle.model import environment, filesystem, host_cpu
 
+SET_ID = 0o6000
 PROBE = "/imagescan-probe.so"
 _SOURCE = r"""
 #include <dlfcn.h>
@@ -60,3 +66,30 @@ def opens(view: Path, host: str, plugins: Sequence[str], *, now: bool, shared: b
     said = execute(view, host, environment=environment).out
     _, found, error = said.partition("probed:")
     return error.strip() if found else None
+
+
+def compare_plugins(directory: Path) -> tuple[Counter[str], list[str]]:
+    """Every plugin with a known host: how many of each family, and where model and host differ."""
+    view = filesystem(directory)
+    simulation = Simulation(view, environment(cpu=host_cpu(directory)))
+    entries = {entry.path: entry for entry in view.contents() if isinstance(entry.content, ElfFacts)}
+    elves = {path: entry.content for path, entry in entries.items() if isinstance(entry.content, ElfFacts)}
+    maps = {path: simulation.link_map(path) for path, elf in elves.items() if elf.kind == ElfKind.PROGRAM}
+    # A set-id program ignores the probe and would really run.
+    programs = {
+        path: one for path, one in maps.items() if not entries[path].mode & SET_ID and not one.obstacles
+    }
+    hosts = PluginHosts(programs, elves)
+    counts: Counter[str] = Counter()
+    differences = []
+    with with_probe(directory) as probed:
+        for path, elf in elves.items():
+            found = hosts.open(path, elf, simulation.plugin_map) if elf.kind == ElfKind.LIBRARY else None
+            if found is None:
+                continue
+            said = opens(probed, found.host, found.opened, now=found.family.now, shared=found.family.shared)
+            assert said is not None, f"{found.host} did not run the probe"
+            counts[found.family.name] += 1
+            if (said == "") != (found.link_map.obstacles == 0):
+                differences.append(f"{path} in {found.host}: {said or 'opened'}")
+    return counts, differences
