@@ -119,10 +119,8 @@ def library(target: str) -> Path:
 @cache
 def user(target: str, *flags: str) -> Path:
     """A shared object that needs the library, with a run path, lazy, immediate and weak references."""
-    return compile_elf(
-        target, "libuser.so", _USER + _UNWINDER, "-shared", str(library(target)), "-Wl,-rpath,/opt/a:$ORIGIN/../b",
-        "-Wl,--allow-shlib-undefined", "-Wl,-z,undefs", *flags,
-    )  # fmt: skip
+    linking = ("-shared", "-Wl,-rpath,/opt/a:$ORIGIN/../b", "-Wl,--allow-shlib-undefined", "-Wl,-z,undefs")
+    return compile_elf(target, "libuser.so", _USER + _UNWINDER, str(library(target)), *linking, *flags)
 
 
 @cache
