@@ -94,11 +94,11 @@ def main() -> int:
         if sound:
             print(f"the package disagrees as it is: {sound}")
             return 1
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            killers = list(pool.map(partial(killer, cases=cases), MUTANTS))
-    for mutant, name in zip(MUTANTS, killers, strict=True):
-        print(f"{mutant.file:15} {mutant.rule:55} {name}")
-    lives = sum(name.startswith(SURVIVED) for name in killers)
+        lives = 0
+        with ThreadPoolExecutor(max_workers=2) as threads:
+            for mutant, name in zip(MUTANTS, threads.map(partial(killer, cases=cases), MUTANTS), strict=True):
+                print(f"{mutant.file:15} {mutant.rule:55} {name}", flush=True)
+                lives += name.startswith(SURVIVED)
     print(f"{len(MUTANTS)} mutants on {len(recorded)} trees, {lives} live")
     return 1 if lives else 0
 
