@@ -30,8 +30,8 @@ architectures {architectures}
 _LINE = re.compile(
     r"(?:usr/)?lib/(?:[a-z0-9_]+-linux-gnu/)?(lib[^/ ]+\.so(?:\.[^/ ]+)?|ld[^/ ]*\.so\.[0-9]) +(\S+)"
 )
-_NOT_FOR_RUNNING = ("libdevel/", "debug/", "devel/", "doc/")
-_MORE_DIGITS = re.compile(r"[.0-9]+")
+_NOT_FOR_RUNNING = ("libdevel/", "debug/")
+_MORE_NUMBERS = re.compile(r"(?:\.[0-9]+){2,}")
 
 Libraries = dict[str, frozenset[str]]  # library name to the packages that have it
 
@@ -104,13 +104,12 @@ def read_contents(lines: Iterable[str]) -> Libraries:
 
 
 def _is_longer(name: str, other: str) -> bool:
-    """Whether a name is the file behind ``other`` (libpq.so.5.15, libpq.so.5), or the bare name of a
-    versioned library, which only compilers ask for."""
+    """Whether a name is the file behind ``other`` (libz.so.1.2.13, libz.so.1), or the bare name of a
+    versioned library, which only compilers ask for. With one number more it may be the soname."""
     if name.endswith(".so"):
         return other.startswith(f"{name}.")
-    return (
-        name.startswith(f"{other}.") and ".so." in other and bool(_MORE_DIGITS.fullmatch(name[len(other) :]))
-    )
+    more = name.removeprefix(other) if ".so." in other else name
+    return bool(_MORE_NUMBERS.fullmatch(more))
 
 
 def agreed(found: list[Libraries]) -> Libraries:
