@@ -30,7 +30,8 @@ COMMON_VALUES = frozenset(
 )
 # What only a fix may name: imagescan.rules.remedies works it out.
 REMEDIES = frozenset(
-    {"bringer", "install", "search", "restore", "renamed", "instead", "needs", "upgrade", "go", "reinstall"}
+    {"bringer", "install", "copy", "search", "restore", "renamed", "instead"}
+    | {"needs", "upgrade", "go", "reinstall"}
 )
 SENTENCE_END = "\n"  # between the sentences of a fix that is a list
 

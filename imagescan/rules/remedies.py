@@ -74,11 +74,18 @@ class _Case:
         return (self.facts.distribution or ("",))[0], self.facts.distribution_version
 
     @property
+    def is_distroless(self) -> bool:
+        """Whether packages were put in without their manager (distroless images keep status.d)."""
+        return bool(self.facts.filesystem.children("/var/lib/dpkg/status.d"))
+
+    @property
     def tool(self) -> str:
         """The program that installs packages: one that the image has, else its family's."""
         for tool in _TOOLS:
             if any(self.facts.filesystem.resolve(f"{place}/{tool}").entry for place in _TOOL_PLACES):
                 return tool
+        if self.is_distroless:
+            return ""
         families = (name for name in self.facts.distribution if name in _FAMILY_TOOLS)
         return next((_FAMILY_TOOLS[name] for name in families), "")
 
@@ -119,6 +126,8 @@ def known_packages(case: _Case) -> tuple[str, ...]:
 
 
 def _bringer(case: _Case) -> str:
+    if case.facts.ownership.bringing(case.library):
+        return ""
     packages = known_packages(case)
     if not packages:
         return f"the package that has {case.library}" if case.library else ""
@@ -128,7 +137,7 @@ def _bringer(case: _Case) -> str:
 def _install(case: _Case) -> str:
     """The command that installs the library, in a package manager that finds it for certain."""
     tool, packages = case.tool, known_packages(case)
-    if not tool or not _PLAIN.fullmatch(case.library):
+    if not tool or not _PLAIN.fullmatch(case.library) or case.facts.ownership.bringing(case.library):
         return ""
     if packages:
         return _INSTALL[tool].format(packages[0])
@@ -141,9 +150,19 @@ def _install(case: _Case) -> str:
     return ""
 
 
+def _copy(case: _Case) -> str:
+    """For an image without package manager: where the files come from."""
+    if not case.is_distroless or case.tool or not case.library:
+        return ""
+    bringer = _bringer(case)
+    return f"this image has no package manager: copy the files of {bringer} from a stage of its release"
+
+
 def _search(case: _Case) -> str:
-    unknown = _PLAIN.fullmatch(case.library) and case.tool == "apt-get" and not known_packages(case)
-    return f"apt-file search {case.library}" if unknown else ""
+    known = known_packages(case) or case.facts.ownership.bringing(case.library)
+    if known or not _PLAIN.fullmatch(case.library) or case.tool != "apt-get":
+        return ""
+    return f"apt-file search {case.library}"
 
 
 def _restore(case: _Case) -> str:
@@ -151,9 +170,8 @@ def _restore(case: _Case) -> str:
     packages = case.facts.ownership.bringing(case.library) if case.library else ()
     if not packages or not _PLAIN.fullmatch(packages[-1].name):
         return ""
-    return f"{packages[-1]} is installed and had it: " + _REINSTALL[packages[-1].manager].format(
-        packages[-1].name
-    )
+    command = _REINSTALL[packages[-1].manager].format(packages[-1].name)
+    return f"{packages[-1]} is installed and had it, so it was removed afterwards: {command}"
 
 
 def _renamed(case: _Case) -> str:
@@ -248,6 +266,7 @@ def _reinstall(case: _Case) -> str:
 _WRITERS: Mapping[str, Callable[[_Case], str]] = {
     "bringer": _bringer,
     "install": _install,
+    "copy": _copy,
     "search": _search,
     "restore": _restore,
     "renamed": _renamed,

@@ -11,7 +11,7 @@ from imagescan.findings import Certainty, Severity, Tier
 from imagescan.rules.conditions import VARIABLES
 from imagescan.rules.detectors import DETECTORS
 from imagescan.rules.detectors.registry import Detector
-from imagescan.rules.document import _OPTIONAL, _REQUIRED, COMMON_VALUES, Status
+from imagescan.rules.document import _OPTIONAL, _REQUIRED, COMMON_VALUES, REMEDIES, Status
 from imagescan.rules.examples.elf_writer import MACHINES
 from imagescan.rules.examples.notation import _KINDS, BASES
 from imagescan.startup.values import FaultCode, StepRole
@@ -34,7 +34,7 @@ def test_every_detector_is_described_whole(detector: Detector) -> None:
 @pytest.mark.parametrize(
     "word",
     sorted(
-        {*_REQUIRED, *_OPTIONAL, *COMMON_VALUES, *VARIABLES, *BASES, *_KINDS, *MACHINES}
+        {*_REQUIRED, *_OPTIONAL, *COMMON_VALUES, *REMEDIES, *VARIABLES, *BASES, *_KINDS, *MACHINES}
         | {*Tier, *Certainty, *Severity, *Status, *FaultCode}
         | {role.value for role in StepRole if role is not StepRole.HANDED_OVER}
     ),

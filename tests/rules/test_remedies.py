@@ -124,6 +124,26 @@ def test_no_command_has_a_package_name_that_a_shell_would_act_on() -> None:
     assert "reboot" not in fix
 
 
+def test_an_image_without_package_manager_is_told_where_to_copy_from() -> None:
+    package = '/var/lib/dpkg/status.d/base: {text: "Package: base\\nVersion: 12\\n"}'
+    fix = missing("libpq.so.5", "ID=debian\\nVERSION_ID=12\\n", package)
+    assert "copy the files of libpq5 from a stage of its release" in fix
+    assert "apt-get" not in fix
+
+
+def test_a_library_that_its_package_lost_is_had_back_from_the_package_alone() -> None:
+    fix = missing(
+        "libpq.so.5",
+        "ID=debian\\nVERSION_ID=12\\n",
+        '/var/lib/dpkg/status: {text: "Package: libpq5\\nVersion: 15.1-1\\n"}',
+        '/var/lib/dpkg/info/libpq5.list: {text: "/usr/lib/x86_64-linux-gnu/libpq.so.5\\n"}',
+    )
+    assert fix == (
+        "libpq5 15.1-1 (dpkg) is installed and had it, so it was removed afterwards:"
+        " apt-get install --reinstall libpq5."
+    )
+
+
 def versions(*nodes: str, system: str = "ID=debian\\nVERSION_ID=12\\n") -> str:
     return finding(
         "abi/version-missing",
