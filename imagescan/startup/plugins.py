@@ -54,9 +54,13 @@ class PluginFamily:
         """Whether a path is one of this kind."""
         return self._plugins.search(path) is not None
 
+    def names(self, path: str) -> bool:
+        """Whether a program opens plugins of this kind by what it is called."""
+        return self._programs.fullmatch(path.rpartition("/")[2]) is not None
+
     def is_host(self, path: str, sonames: Iterable[str]) -> bool:
         """Whether a program, with the names of what it loads, opens plugins of this kind."""
-        if self._programs.fullmatch(path.rpartition("/")[2]):
+        if self.names(path):
             return True
         return bool(self.libraries) and any(name.startswith(self.libraries) for name in sonames)
 
@@ -134,7 +138,7 @@ FAMILIES = (
     PluginFamily(
         "Samba module",
         r"/samba/.*\.so$",
-        r"smbd|nmbd|winbindd|samba|smbclient|net|samba-\w+",
+        r"winbindd|smbd|nmbd|samba|net|smbclient",
         ("libsamba-util.so",),
     ),
     PluginFamily("sudo plugin", r"/sudo/[^/]+\.so$", r"sudo|visudo"),
@@ -148,16 +152,20 @@ FAMILIES = (
     PluginFamily("PulseAudio module", r"/pulse-[\d.]+/modules/", r"pulseaudio"),
     PluginFamily("Mesa driver", r"/(?:dri|gallium-pipe|gbm)/", "", ("libGL", "libEGL", "libgbm.so")),
     PluginFamily("LibreOffice component", r"/libreoffice/", r"soffice\.bin|oosplash"),
+    PluginFamily("QEMU module for IBM Z", r"/qemu/hw-s390x-[^/]+\.so$", r"qemu-system-s390x", shared=True),
     PluginFamily("QEMU module", r"/qemu/[^/]+\.so$", r"qemu-.*", shared=True),
     PluginFamily("GCC plugin", r"/gcc/.*/plugin/", r"cc1\w*|lto1", now=True),
     PluginFamily("APR driver", r"/apr-util-1/", "", ("libaprutil-1.so",), now=True),
-    PluginFamily("Zsh module", r"/zsh/.*\.so$", r"zsh[\d.-]*"),
+    PluginFamily("Zsh's FTP module", r"/zsh/zftp\.so$", r"zsh[\d.-]*", earlier=("tcp.so",), shared=True),
+    PluginFamily("Zsh module", r"/zsh/.*\.so$", r"zsh[\d.-]*", shared=True),
     PluginFamily("Bash loadable", r"/bash/[^/]+$", r"bash"),
     PluginFamily(
         "Dovecot module",
         r"/dovecot/.*\.so$",
-        r"dovecot|doveadm|doveconf|imap|pop3|lmtp|auth",
-        ("libdovecot",),
+        r"imap|pop3|lmtp|auth|doveadm(?:-server)?",
+        ("libdovecot-storage.so",),
+        now=True,
+        shared=True,
     ),
 )
 
@@ -205,7 +213,9 @@ class PluginHosts:
         if family is None:
             return None
         fitting = [host for host in self.of(family) if self._fits(plugin, elf, host)]
-        hosts = tuple(sorted(fitting, key=lambda host: (-_shared(host, plugin), host))[:MAXIMUM_HOSTS])
+        # A program known by its name opens such plugins more surely than one that has the library for it.
+        fitting.sort(key=lambda host: (not family.names(host), -_shared(host, plugin), host))
+        hosts = tuple(fitting[:MAXIMUM_HOSTS])
         best: OpenedPlugin | None = None
         for host in hosts:
             sequence, link_map = self._open_in(host, plugin, family, opener)
@@ -224,28 +234,40 @@ class PluginHosts:
         sequence = (*earlier, plugin)
         link_map = opener(host, sequence, family.now)
         if family.shared and link_map.missing_symbols:
-            helpers = self._helpers(plugin, link_map, lambda one: opener(host, (one,), family.now))
+            helpers = self._helpers(plugin, family, link_map, lambda one: opener(host, (one,), family.now))
             sequence = (*earlier, *helpers, plugin)
             link_map = opener(host, sequence, family.now)
         return sequence, link_map
 
     def _helpers(
-        self, plugin: ImagePath, link_map: LinkMap, opens: Callable[[ImagePath], LinkMap], depth: int = 2
+        self,
+        plugin: ImagePath,
+        family: PluginFamily,
+        link_map: LinkMap,
+        opens: Callable[[ImagePath], LinkMap],
+        depth: int = 2,
     ) -> tuple[ImagePath, ...]:
-        """Plugins beside this one that define what it misses, after those that they need themselves:
-        the host's configuration loads them first."""
+        """Plugins beside this one or a directory above that define what it misses, after those that
+        they need themselves: the host's configuration loads them first."""
         wanted = {one.symbol.encode("utf-8", "surrogateescape") for one in link_map.missing_symbols}
         found: dict[ImagePath, None] = {}
-        for path in self._by_directory.get(plugin.rpartition("/")[0], ())[:MAXIMUM_SIBLINGS]:
+        for path in self._siblings(plugin, family):
             table = self._objects[path].symbols
             if path == plugin or not table or not any(one.name in wanted for one in table.definitions()):
                 continue
             alone = opens(path)
             if alone.missing_symbols and depth:
-                found |= dict.fromkeys(self._helpers(path, alone, opens, depth - 1))
+                found |= dict.fromkeys(self._helpers(path, family, alone, opens, depth - 1))
             found[path] = None
         found.pop(plugin, None)
         return tuple(found)
+
+    def _siblings(self, plugin: ImagePath, family: PluginFamily) -> Sequence[ImagePath]:
+        """Plugins beside one, and those of the same kind a directory above."""
+        directory = plugin.rpartition("/")[0]
+        above = self._by_directory.get(directory.rpartition("/")[0], [])
+        beside = self._by_directory.get(directory, [])
+        return [*beside, *(path for path in above if family.has(path))][:MAXIMUM_SIBLINGS]
 
     def of(self, family: PluginFamily) -> tuple[ImagePath, ...]:
         """The hosts of one kind of plugin."""
