@@ -88,6 +88,7 @@ class GlibcLoader:
             platform.cache_flags if platform else frozenset(),
             _subdirectories(platform, environment.cpu, version),
             platform.legacy_hwcaps if platform and version is not None and version < (2, 37) else None,
+            passes_non_directories=version is None or version >= (2, 39),
         )
         self._binder = Binder(is_musl=False)
 

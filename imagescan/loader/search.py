@@ -59,6 +59,8 @@ class GlibcSearch:
         cache_flags: frozenset[int],
         subdirectories: tuple[str, ...],
         legacy_hwcaps: int | None,
+        *,
+        passes_non_directories: bool,
     ) -> None:
         self._filesystem = filesystem
         self._environment = environment
@@ -69,6 +71,7 @@ class GlibcSearch:
         self._cache_flags = cache_flags
         self._subdirectories = subdirectories
         self._legacy_hwcaps = legacy_hwcaps
+        self._passes_non_directories = passes_non_directories
         self._usable: dict[str, tuple[str, ...]] = {}
         self._answers: dict[tuple[str, SearchPlan], SearchResult] = {}
 
@@ -147,15 +150,16 @@ class GlibcSearch:
             return self._result(step, entry, trail)
         return None
 
-    def _ends_list(self, source: How, directory: str) -> bool:
-        """An error ends a list only where the directory exists (``open_path``: ``here_any``)."""
+    def _ends_list(self, source: How, directory: str, error: PathError | None) -> bool:
+        """An error ends a list only where the directory exists (``open_path``: ``here_any``), which
+        is taken for granted of relative ones; from glibc 2.39 on ENOTDIR never does."""
         if source in (How.DIRECT, How.CACHE):
             return False
-        entry = self._filesystem.resolve(
-            directory or ".",
-            directory=self._environment.working_directory,
-            who=self._environment.credentials,
-        ).entry
+        if error == PathError.ENOTDIR and self._passes_non_directories:
+            return False
+        if not directory.startswith("/"):
+            return True
+        entry = self._filesystem.resolve(directory, who=self._environment.credentials).entry
         return entry is not None and entry.kind == EntryKind.DIRECTORY
 
     @staticmethod
@@ -191,7 +195,7 @@ class GlibcSearch:
         entry = resolution.entry
         if entry is None:
             outcome, detail = _absence(resolution.error)
-            if outcome == Outcome.LIST_ABANDONED and not self._ends_list(source, directory):
+            if outcome == Outcome.LIST_ABANDONED and not self._ends_list(source, directory, resolution.error):
                 outcome = Outcome.ABSENT
             return SearchStep(source, directory, candidate, outcome, owner, detail), None
         if not entry.permits(self._environment.credentials, 4):

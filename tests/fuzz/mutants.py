@@ -94,6 +94,8 @@ MUTANTS = (
         ),
         ("an error ends a list", "if step.outcome == Outcome.LIST_ABANDONED:\n                return None", "if False:\n                return None"),
         ("only where the directory exists", "entry is not None and entry.kind == EntryKind.DIRECTORY", "True"),
+        ("ENOTDIR ends no list from 2.39 on", "if error == PathError.ENOTDIR and self._passes_non_directories:", "if False:"),
+        ("a relative directory counts as existing", 'if not directory.startswith("/"):', "if False:"),
         ("an unreadable file is passed over", "if not entry.permits(self._environment.credentials, 4):", "if False:"),
         ("relative to the working directory", "candidate,\n            directory=self._environment.working_directory,", "candidate,"),
         ("older hwcap words of the cache", "self._environment.cpu, self._legacy_hwcaps)", "self._environment.cpu)"),
