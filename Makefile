@@ -12,7 +12,7 @@ help:
 	@echo 'make test    run every check: style, types, architecture, tests'
 	@echo 'make lint    run all but the tests'
 	@echo 'make bench   measure against the physical limit and other tools (root; builds images at first)'
-	@echo 'make oracle  compare every file and plugin of all roots with the real loaders (root; 20 minutes)'
+	@echo 'make oracle  compare every file and plugin of all roots with the real loaders (root; half an hour, twice that at first)'
 	@echo 'make fuzz    compare 10,000 generated trees with six real loaders (root; FUZZ_SEED=n for others)'
 	@echo 'make mutation switch each rule of the loaders'\'' model off; something must notice (root)'
 	@echo 'make format  rewrite the sources in the project'\''s style'

@@ -33,7 +33,6 @@ SEARCHES = {
     "LD_LIBRARY_PATH": "ld_library_path",
     "system search path": "default",
 }
-CRASHED = "crashed"
 EARLIER = "a run path or LD_LIBRARY_PATH"  # a default directory, searched before the cache
 
 
@@ -237,7 +236,7 @@ def ask_glibc(root: Path, file: str, described: Described, platform: Platform) -
         message = full.exec_error or next(iter(_messages(full.err)), "")
         nothing_needed = "statically linked" in full.out
         if not nothing_needed:
-            return Truth(file, "glibc", refusal=_crash(full) or message or f"no answer (code {full.code})")
+            return Truth(file, "glibc", refusal=message or f"no answer (code {full.code})")
     objects = tuple((name, path) for name, path in listed if not _own(name, path))
     versions = tuple(_versions(full.out))
     answers = {name: path for name, path in listed if path}
@@ -265,14 +264,10 @@ def ask_musl(root: Path, file: str, platform: Platform) -> Truth:
         Symbol(name, "", by)
         for by, name in re.findall(r"^Error relocating (.+): (\S+): symbol not found", ended.err, re.M)
     )
-    refusal = _crash(ended) or ("" if listed else ended.err.strip() or ended.exec_error)
+    refusal = "" if listed else ended.err.strip() or ended.exec_error
     answers = {name: path for name, path in listed if path}
     edges = tuple(_edges(root, file, objects, answers, {}, "musl"))
     return Truth(file, "musl", refusal, objects=objects, edges=edges, immediate=symbols, all_symbols=symbols)
-
-
-def _crash(ended: Ended) -> str:
-    return f"{CRASHED} (signal {-ended.code})" if ended.code < 0 else ""
 
 
 def _listed(out: str) -> list[tuple[str, str | None]]:
