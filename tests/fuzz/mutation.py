@@ -8,7 +8,9 @@ then laid beside them in a copy of the package. What no tree notices goes throug
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +29,9 @@ from tests.fuzz.tree import Tree, from_json
 TREES = 500  # for each loader
 REPOSITORY = Path(__file__).parents[2]
 SURVIVED = "SURVIVED"
-_TIMEOUT = 600  # seconds; the trap tests need most of them
+ENDLESS = "it does not end"
+_CASES_TIMEOUT = 120  # seconds
+_TIMEOUT = 300  # seconds; the trap tests need most of them
 
 Case = tuple[str, Tree, Answer]
 
@@ -47,6 +51,7 @@ def record(loader: str) -> list[Case]:
 
 def noticed(cases: Path) -> str:
     """The first case on which the package at hand disagrees, or "" when there is none."""
+    signal.alarm(_CASES_TIMEOUT)  # a mutant may go on for ever
     recorded: list[Case] = pickle.loads(cases.read_bytes())
     for name, tree, answer in recorded:
         try:
@@ -71,11 +76,16 @@ def killer(mutant: Mutant | None, cases: Path) -> str:
             if text.count(mutant.old) != 1:
                 return f"{SURVIVED}: the source has changed, {text.count(mutant.old)} places match"
             source.write_text(text.replace(mutant.old, mutant.new))
-        found = _run(place, "tests.fuzz.mutation", "--cases", str(cases)).stdout.strip()
-        if found or mutant is None:
+        answered = _run(place, "tests.fuzz.mutation", "--cases", str(cases))
+        found = ENDLESS if answered.returncode == -signal.SIGALRM else answered.stdout.strip()
+        if answered.returncode and not found:
+            found = "it does not start: " + answered.stderr.strip().rpartition("\n")[2]
+        if found:
             return found
         trap = _run(place, "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/loader")
-        return "the trap tests" if trap.returncode else SURVIVED
+        if trap.returncode == 0:
+            return SURVIVED
+        return "the trap tests: " + (re.findall(r"^FAILED \S+::(\S+)", trap.stdout, re.M) or ["?"])[0]
 
 
 def _run(place: Path, *module: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +101,7 @@ def main() -> int:
             recorded = [case for part in pool.map(record, LOADERS, chunksize=1) for case in part]
         cases.write_bytes(pickle.dumps(recorded))
         sound = killer(None, cases)
-        if sound:
+        if sound != SURVIVED:
             print(f"the package disagrees as it is: {sound}")
             return 1
         lives = 0

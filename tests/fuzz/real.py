@@ -77,13 +77,13 @@ class RealLoader:
 
     def __init__(self, suite: str) -> None:
         self._base = base_tar(suite)
-        self._parent = os.getpid()
+        self._root = tempfile.mkdtemp(prefix="imagescan-fuzz-")
         requests, answers = os.pipe(), os.pipe()
         self._helper = os.fork()
         if self._helper == 0:
             os.close(requests[1])
             os.close(answers[0])
-            _serve(self._base, os.fdopen(requests[0], "rb"), os.fdopen(answers[1], "wb"))
+            _serve(self._base, self._root, os.fdopen(requests[0], "rb"), os.fdopen(answers[1], "wb"))
         os.close(requests[0])
         os.close(answers[1])
         self._requests = os.fdopen(requests[1], "wb")
@@ -96,6 +96,7 @@ class RealLoader:
         self._requests.close()
         self._answers.close()
         os.waitpid(self._helper, 0)
+        os.rmdir(self._root)
 
     def ask(self, tree: Tree) -> Answer:
         """Everything that the loader says about one tree.
@@ -121,10 +122,10 @@ def _receive(stream: Any) -> object:
     return pickle.loads(stream.read(struct.unpack("<Q", head)[0])) if len(head) == 8 else None
 
 
-def _serve(layer: bytes, requests: Any, answers: Any) -> None:
+def _serve(layer: bytes, root: str, requests: Any, answers: Any) -> None:
     """The helper's life; it never returns."""
     try:
-        _enter(layer)
+        _enter(layer, root)
         while (tree := _receive(requests)) is not None:
             try:
                 reply: object = _answer(tree)
@@ -135,7 +136,7 @@ def _serve(layer: bytes, requests: Any, answers: Any) -> None:
         os._exit(0)
 
 
-def _enter(layer: bytes) -> None:
+def _enter(layer: bytes, root: str) -> None:
     """Make a root file system of our own and go into it."""
     libc = ctypes.CDLL(None, use_errno=True)
 
@@ -145,7 +146,6 @@ def _enter(layer: bytes) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0)
-    root = tempfile.mkdtemp(prefix="imagescan-fuzz-")
     call(libc.unshare, _CLONE_NEWNS)
     call(libc.mount, b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     call(libc.mount, b"tmpfs", root.encode(), b"tmpfs", 0, b"mode=755")
