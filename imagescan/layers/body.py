@@ -65,11 +65,9 @@ class Rope:
         Raises:
             LimitExceeded: more than ``MAXIMUM_READ_BYTES`` at once.
         """
-        end = min(offset + length, self.size)
-        if offset < 0 or offset >= end:
+        end = _end_of_read(offset, length, self.size)
+        if end <= offset:
             return b""
-        if end - offset > MAXIMUM_READ_BYTES:
-            raise LimitExceeded(f"a read of {end - offset} bytes, more than {MAXIMUM_READ_BYTES}")
         index = bisect_right(self._starts, offset) - 1
         start = self._starts[index]
         piece = self._piece(index)
@@ -112,11 +110,9 @@ class SparseBody:
         Raises:
             LimitExceeded: more than ``MAXIMUM_READ_BYTES`` at once.
         """
-        end = min(offset + length, self.size)
-        if offset < 0 or offset >= end:
+        end = _end_of_read(offset, length, self.size)
+        if end <= offset:
             return b""
-        if end - offset > MAXIMUM_READ_BYTES:
-            raise LimitExceeded(f"a read of {end - offset} bytes, more than {MAXIMUM_READ_BYTES}")
         content = bytearray(end - offset)
         for index in range(bisect_right(self._ends, offset), len(self._segments)):
             start, stretch = self._segments[index]
@@ -126,6 +122,14 @@ class SparseBody:
             stored_at = self._stored_starts[index] + first - start
             content[first - offset : last - offset] = self._stored.read(stored_at, last - first)
         return bytes(content)
+
+
+def _end_of_read(offset: int, length: int, size: int) -> int:
+    """Where a read ends; at or before ``offset`` when there is nothing to read."""
+    end = min(offset + length, size) if offset >= 0 else offset
+    if end - offset > MAXIMUM_READ_BYTES:
+        raise LimitExceeded(f"a read of {end - offset} bytes, more than {MAXIMUM_READ_BYTES}")
+    return end
 
 
 @cache

@@ -8,7 +8,6 @@ goes on after a failure, so that every missing library is seen and not only the 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 from imagescan.content import KeptFile
@@ -22,7 +21,8 @@ from imagescan.loader.dlopen import dlopen_faults, missing_announcements
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import start_faults
 from imagescan.loader.platforms import LoaderPlatform, platform_of
-from imagescan.loader.process import Mapped, Process, Request
+from imagescan.loader.preload import preload_fault, preload_names
+from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
 from imagescan.loader.search import DirectoryList, GlibcSearch, SearchPlan, SearchResult
 from imagescan.loader.tokens import TokenValues, expand, has_token, origin_is_first_component
 from imagescan.loader.values import (
@@ -38,15 +38,12 @@ from imagescan.loader.values import (
 from imagescan.loader.versions import check_versions
 
 _VDSO = frozenset(("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"))
-# What _dl_signal_error keeps apart from its text, and do_preload leaves out.
-_ERRNO_WORDS = re.compile(r"(?<=^cannot open shared object file): .*|(?<=^cannot read file data): .*")
 _NUMBERED = {
     PathError.ENOTDIR.value: "Error 20",
     "Is a directory": "Error 21",
     PathError.ENAMETOOLONG.value: "Error 36",
     PathError.ELOOP.value: "Error 40",
 }
-_COMMENT = re.compile(r"#[^\n]*")
 _SET_USER_ID, _SET_GROUP_ID = 0o4000, 0o2000
 
 
@@ -98,26 +95,9 @@ class GlibcLoader:
             return None
         return read_cache(entry.content.data) if isinstance(entry.content, KeptFile) else None
 
-    def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
-        """Load a program as the kernel starts it, or a library as ``ld.so LIBRARY`` would."""
-        process = _GlibcProcess(self, entry, elf, is_program=is_program)
-        link_map = process.run()
-        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
-
-    def plugin_map(
-        self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
-    ) -> LinkMap:
-        """Start a program, let it open plugins by path; what is missing is missing for the last."""
-        opened: list[tuple[FileEntry, ElfFacts]] = []
-        for plugin in plugins:
-            process = _GlibcProcess(self, host, elf, is_program=True)
-            process.run()
-            for earlier in opened:
-                process.dlopen(*earlier, now=now)
-            link_map = process.dlopen(*plugin, now=now)
-            # What cannot be opened is unloaded again, with all that it brought in.
-            opened += [] if link_map.obstacles else [plugin]
-        return link_map
+    def start(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LoaderProcess:
+        """Start a program as the kernel does, or load a library as ``ld.so LIBRARY`` would."""
+        return _GlibcProcess(self, entry, elf, is_program=is_program)
 
     def is_secure(self, entry: FileEntry) -> bool:
         """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6)."""
@@ -402,30 +382,15 @@ class _GlibcProcess:
 
     def _preload(self) -> None:
         """LD_PRELOAD, then the preload file: what cannot be loaded is said and passed over."""
+        path = self._loader._preload_path
+        entry = self._loader._filesystem.resolve(path).entry
+        kept = entry.content if entry is not None else None
+        text = kept.text if isinstance(kept, KeptFile) else ""
         variable = self._environment.variable("LD_PRELOAD")
-        for name in re.split("[ :]", variable) if variable else ():
-            if name and not (self._secure and "/" in name):
-                self._preload_one(name, "LD_PRELOAD")
-        entry = self._loader._filesystem.resolve(self._loader._preload_path).entry
-        if entry is not None and isinstance(entry.content, KeptFile):
-            text = _COMMENT.sub("", entry.content.data.decode("utf-8", "surrogateescape"))
-            for name in re.split(r"[\s:]+", text):
-                if name:
-                    self._preload_one(name, self._loader._preload_path)
-
-    def _preload_one(self, name: str, origin: str) -> None:
-        if self._process.named(name) is self._interpreter:
-            return  # it is there already and does not come into the list by this
-        # Unlike in DT_NEEDED, tokens count only in names with a slash (_dl_map_object).
-        request = self._request(self._main, name, literal="/" not in name)
-        if request is None or request.missing is None:
-            return
-        reason = request.missing.message
-        self._faults.append(
-            LoaderFault(
-                "preload-failed",
-                name,
-                f"ERROR: ld.so: object '{name}' from {origin} cannot be preloaded "
-                f"({_ERRNO_WORDS.sub('', reason)}): ignored.",
-            )
-        )
+        for name, origin in preload_names(variable, text, path, secure=self._secure):
+            if self._process.named(name) is self._interpreter:
+                continue  # it is there already and does not come into the list by this
+            # Unlike in DT_NEEDED, tokens count only in names with a slash (_dl_map_object).
+            request = self._request(self._main, name, literal="/" not in name)
+            if request is not None and request.missing is not None:
+                self._faults.append(preload_fault(name, origin, request.missing.message))

@@ -7,8 +7,6 @@ Mirrors ``load_library``, ``path_open``, ``fixup_rpath`` and ``load_deps`` (ldso
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
 
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
@@ -19,7 +17,7 @@ from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.dlopen import missing_announcements
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import musl_relr_faults
-from imagescan.loader.process import Mapped, Process, Request
+from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
 from imagescan.loader.tokens import expand_musl
 from imagescan.loader.values import (
     How,
@@ -65,26 +63,9 @@ class MuslLoader:
             aliases=abi if identity.version is None or identity.version >= _ALIASES_SINCE else None,
         )
 
-    def link_map(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LinkMap:
-        """Load a program as the kernel starts it, or a library as ``ld-musl LIBRARY`` would."""
-        process = _MuslProcess(self, entry, elf, is_program=is_program)
-        link_map = process.run()
-        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
-
-    def plugin_map(
-        self, host: FileEntry, elf: ElfFacts, plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
-    ) -> LinkMap:
-        """Start a program, let it open plugins by path; what is missing is missing for the last."""
-        opened: list[tuple[FileEntry, ElfFacts]] = []
-        for plugin in plugins:
-            process = _MuslProcess(self, host, elf, is_program=True)
-            process.run()
-            for earlier in opened:
-                process.dlopen(*earlier, now=now)
-            link_map = process.dlopen(*plugin, now=now)
-            # What cannot be opened is unloaded again, with all that it brought in.
-            opened += [] if link_map.obstacles else [plugin]
-        return link_map
+    def start(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LoaderProcess:
+        """Start a program as the kernel does, or load a library as ``ld-musl LIBRARY`` would."""
+        return _MuslProcess(self, entry, elf, is_program=is_program)
 
     def _read_system_path(self) -> tuple[tuple[str, ...], How]:
         """The path file ``PREFIX/etc/ld-musl-ARCH.path``, or the built-in directories where it does

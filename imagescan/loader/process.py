@@ -8,10 +8,36 @@ the identity test of ``_dl_map_object_from_fd`` (elf/dl-load.c), and the list th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import How, LoadedObject, Missing, Resolution, SearchStep
+from imagescan.loader.values import (
+    How,
+    LinkMap,
+    LoadedObject,
+    Missing,
+    OptionalLibrary,
+    Resolution,
+    SearchStep,
+)
+
+
+class LoaderProcess(Protocol):
+    """One program in the hands of its loader; each loader has its own."""
+
+    def run(self) -> LinkMap:
+        """Load everything that the program needs, and check it."""
+        ...
+
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+        """Open a plugin by its path in the running program."""
+        ...
+
+    def announced(self) -> tuple[OptionalLibrary, ...]:
+        """Look for what the program announces to open; comes last."""
+        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -8,6 +8,7 @@ sections 1 to 3.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from imagescan.elf.facts import ElfFacts, ElfKind
@@ -22,6 +23,7 @@ from imagescan.loader.identify import (
     standard_interpreter,
 )
 from imagescan.loader.musl import MuslLoader
+from imagescan.loader.process import LoaderProcess
 from imagescan.loader.values import (
     How,
     LinkMap,
@@ -73,7 +75,7 @@ class Simulation:
         loader = self._loader(identity) if identity else None
         if loader is None:
             raise KeyError(host)
-        return loader.plugin_map(*start, opened, now=now)
+        return _open_plugins(lambda: loader.start(*start, is_program=True), opened, now=now)
 
     def _elf(self, path: ImagePath) -> tuple[FileEntry, ElfFacts]:
         entry = self._filesystem.resolve(path).entry
@@ -93,7 +95,9 @@ class Simulation:
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
-        return loader.link_map(entry, elf, is_program=is_program)
+        process = loader.start(entry, elf, is_program=is_program)
+        link_map = process.run()
+        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
 
     def _identity(self, interpreter: str) -> LoaderIdentity:
         found = self._identities.get(interpreter)
@@ -161,3 +165,19 @@ def _alone(entry: FileEntry, elf: ElfFacts, identity: LoaderIdentity | None) -> 
         # The kernel starts it, nobody loads what it needs, and the first call goes astray.
         faults.append(LoaderFault("no-interpreter", entry.path, "Segmentation fault"))
     return LinkMap(program=entry.path, loader=identity, objects=(only,), faults=tuple(faults))
+
+
+def _open_plugins(
+    start: Callable[[], LoaderProcess], plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
+) -> LinkMap:
+    """Start a program, let it open plugins by path; what is missing is missing for the last."""
+    opened: list[tuple[FileEntry, ElfFacts]] = []
+    for plugin in plugins:
+        process = start()
+        process.run()
+        for earlier in opened:
+            process.dlopen(*earlier, now=now)
+        link_map = process.dlopen(*plugin, now=now)
+        # What cannot be opened is unloaded again, with all that it brought in.
+        opened += [] if link_map.obstacles else [plugin]
+    return link_map

@@ -57,7 +57,7 @@ def link_map_under(interpreter: str, view: RootFilesystem, process: ProcessEnvir
     identity = identify_loader(view, process, interpreter)
     assert entry is not None and isinstance(entry.content, ElfFacts) and identity.elf is not None
     kind = MuslLoader if identity.kind == LoaderKind.MUSL else GlibcLoader
-    return kind(view, process, identity, identity.elf).link_map(entry, entry.content, is_program=False)
+    return kind(view, process, identity, identity.elf).start(entry, entry.content, is_program=False).run()
 
 
 @cache
