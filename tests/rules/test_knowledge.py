@@ -110,6 +110,18 @@ def test_a_user_adds_what_his_runtime_injects(tmp_path: Path) -> None:
     assert "apt-get install -y --no-install-recommends libpq5" in missing.fix
 
 
+def test_t119_a_driver_library_that_the_container_runtime_injects_is_a_note_and_no_error() -> None:
+    text = """
+        base: debian
+        entrypoint: [/app]
+        files:
+          /app: {program: {interpreter: /lib64/ld-linux-x86-64.so.2, needed: [libcuda.so.1, libc.so.6]}}
+    """
+    (finding,) = judge(facts_of(text), builtin_rules(), builtin_knowledge())
+    assert (finding.rule, finding.severity.value) == ("loader/library-injected", "note")
+    assert finding.condition == "unless injected by the NVIDIA container runtime"
+
+
 def test_a_users_broken_data_is_told_when_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.yaml").write_text("kind: [")
