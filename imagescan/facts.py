@@ -165,7 +165,9 @@ def gather_facts(
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
-    opened = _open_plugins(elves, tiers, link_maps, opener) if opener else {}
+    opened, exhausted = _open_plugins(elves, tiers, link_maps, opener) if opener else ({}, False)
+    if exhausted:
+        incomplete = (*incomplete, Incomplete("", "too many plugins to put all of them into their hosts"))
     objects = tuple(
         ObjectFacts(files[path], elf, tiers[path], link_maps.get(path), opened.get(path))
         for path, elf in elves.items()
@@ -199,8 +201,9 @@ def _open_plugins(
     tiers: Mapping[ImagePath, Tier],
     link_maps: Mapping[ImagePath, LinkMap],
     opener: OpenPlugin,
-) -> dict[ImagePath, OpenedPlugin]:
-    """Put the plugins that lack something by themselves, or may be refused, into their hosts."""
+) -> tuple[dict[ImagePath, OpenedPlugin], bool]:
+    """Put the plugins that lack something by themselves, or may be refused, into their hosts; also
+    whether there were too many of them to ask all."""
     started = (Tier.STARTUP, Tier.COMMAND)
     hosts = PluginHosts(
         {
@@ -219,7 +222,7 @@ def _open_plugins(
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found
-    return opened
+    return opened, hosts.exhausted
 
 
 def _survey(

@@ -19,6 +19,8 @@ from imagescan.layers.values import Body
 MAXIMUM_DYNAMIC_ENTRIES = 65_536
 MAXIMUM_STRING_TABLE = 256 << 20  # bytes; the largest seen is 20 MiB
 MAXIMUM_VERSION_ENTRIES = 65_536
+MAXIMUM_NAME = 32 << 10  # bytes without a terminator in the string table; run paths of Nix have 10 KiB
+MAXIMUM_NAMES = 16 << 20  # characters of all needed, filter and auxiliary names of one file
 
 DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA = 1, 2, 4, 5, 6, 7
 DT_RELASZ, DT_STRSZ, DT_SYMENT, DT_SONAME, DT_RPATH, DT_SYMBOLIC = 8, 10, 11, 14, 15, 16
@@ -82,9 +84,9 @@ def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
     return DynamicSection(
         tags=tags,
         strings=strings,
-        needed=tuple(string_at(strings, value) for value in repeated[DT_NEEDED]),
-        filters=tuple(string_at(strings, value) for value in repeated[DT_FILTER]),
-        auxiliaries=tuple(string_at(strings, value) for value in repeated[DT_AUXILIARY]),
+        needed=_names(strings, repeated[DT_NEEDED]),
+        filters=_names(strings, repeated[DT_FILTER]),
+        auxiliaries=_names(strings, repeated[DT_AUXILIARY]),
         version_needs=needs,
         version_definitions=tuple(name for _, name in definitions),
         version_names=names,
@@ -109,6 +111,22 @@ def _read_tags(
     return tags, repeated
 
 
+def _names(strings: bytes, offsets: list[int]) -> tuple[str, ...]:
+    """The names at these offsets.
+
+    Raises:
+        MalformedBinary: together they are longer than ``MAXIMUM_NAMES``.
+    """
+    names = []
+    total = 0
+    for offset in offsets:
+        names.append(string_at(strings, offset))
+        total += len(names[-1])
+        if total > MAXIMUM_NAMES:
+            raise MalformedBinary("the names of needed libraries are longer than any real ones")
+    return tuple(names)
+
+
 def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
     if DT_STRTAB not in tags:
         return b""
@@ -116,7 +134,12 @@ def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
     size = tags.get(DT_STRSZ, 0)
     if offset is None or size > MAXIMUM_STRING_TABLE:
         raise MalformedBinary("dynamic string table lies outside the file")
-    return body.read(offset, size)
+    strings = body.read(offset, size)
+    # Names may share their tails, so that one long string would count for each of its bytes.
+    for place in range(0, len(strings) - MAXIMUM_NAME, MAXIMUM_NAME):
+        if strings.find(b"\0", place, place + MAXIMUM_NAME) < 0:
+            raise MalformedBinary("a name in the dynamic string table is longer than any real one")
+    return strings
 
 
 def _read_version_needs(
@@ -126,7 +149,7 @@ def _read_version_needs(
         return ()
     offset = header.file_offset(tags[DT_VERNEED])
     needs: list[VersionNeed] = []
-    budget = MAXIMUM_VERSION_ENTRIES
+    budget, characters = MAXIMUM_VERSION_ENTRIES, MAXIMUM_NAMES
     while offset is not None:
         _version, count, file, auxiliary, following = _unpack(header, "HHIII", body, offset)
         versions: list[VersionRequirement] = []
@@ -135,12 +158,14 @@ def _read_version_needs(
             budget -= 1
             _hash, flags, other, name, step = _unpack(header, "IHHII", body, place)
             versions.append(VersionRequirement(string_at(strings, name), bool(flags & _WEAK), other))
-            if step == 0 or budget <= 0:
+            characters -= len(versions[-1].name)
+            if step == 0 or budget <= 0 or characters < 0:
                 break
             place += step
         needs.append(VersionNeed(string_at(strings, file), tuple(versions)))
         budget -= 1
-        if budget <= 0:
+        characters -= len(needs[-1].file)
+        if budget <= 0 or characters < 0:
             raise MalformedBinary("version needs do not end")
         offset = offset + following if following else None
     return tuple(needs)
@@ -153,12 +178,14 @@ def _read_version_definitions(
         return []
     offset = header.file_offset(tags[DT_VERDEF])
     definitions: list[tuple[int, str]] = []
+    characters = 0
     while offset is not None:
         _version, _flags, index, count, _hash, auxiliary, following = _unpack(header, "HHHHIII", body, offset)
         if count:
             name, _step = _unpack(header, "II", body, offset + auxiliary)
             definitions.append((index & 0x7FFF, string_at(strings, name)))
-        if len(definitions) > MAXIMUM_VERSION_ENTRIES:
+        characters += len(definitions[-1][1]) if definitions else 0
+        if len(definitions) > MAXIMUM_VERSION_ENTRIES or characters > MAXIMUM_NAMES:
             raise MalformedBinary("version definitions do not end")
         offset = offset + following if following else None
     return definitions

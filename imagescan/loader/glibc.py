@@ -188,11 +188,15 @@ class _GlibcProcess:
 
     def _load_all_needed(self) -> None:
         """Breadth-first over whatever is in the list and not yet done."""
-        while (
-            one := next((one for one in self._process.objects if one not in self._done), None)
-        ) is not None:
-            self._done.add(one)
-            self._load_needed(one)
+        position = 0
+        while position < len(self._process.objects):
+            one = self._process.objects[position]
+            position += 1
+            if one not in self._done:
+                self._done.add(one)
+                self._load_needed(one)
+                if one.elf.filters or one.elf.auxiliaries:
+                    position = 0  # what is put before an object comes first
 
     def _result(self, of: Mapped, known: int, asked: int, *, now: bool = False) -> LinkMap:
         """The link map, with checks of the objects from position ``known`` on only."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from imagescan.elf.facts import ElfFacts
+from imagescan.errors import LimitExceeded
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind
 from imagescan.loader.cache_file import LoaderCache
@@ -16,6 +17,7 @@ from imagescan.loader.candidates import GlibcAcceptance, Judgement
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.values import How, Missing, Outcome, SearchStep
 
+MAXIMUM_STEPS = 2_000_000  # different searches of an image together; the largest image seen has 200,000
 NOT_FOUND = "cannot open shared object file: No such file or directory"
 
 
@@ -74,6 +76,7 @@ class GlibcSearch:
         self._passes_non_directories = passes_non_directories
         self._usable: dict[str, tuple[str, ...]] = {}
         self._answers: dict[tuple[str, SearchPlan], SearchResult] = {}
+        self._steps = 0
 
     def find(self, name: str, plan: SearchPlan) -> SearchResult:
         """Look a name up by a plan, then in the cache and the default directories."""
@@ -81,6 +84,12 @@ class GlibcSearch:
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answers[key] = self._find(name, plan)
+            self._steps += len(answer.trail)
+            if self._steps > MAXIMUM_STEPS:
+                raise LimitExceeded(
+                    f"looking for the image's libraries takes more than {MAXIMUM_STEPS} steps",
+                    advice="check the run paths of its programs",
+                )
         return answer
 
     def open_directly(self, path: str) -> SearchResult:

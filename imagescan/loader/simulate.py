@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from imagescan.elf.facts import ElfFacts, ElfKind
+from imagescan.errors import LimitExceeded
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.layers.values import ImagePath
 from imagescan.loader.environment import ProcessEnvironment
@@ -33,6 +34,8 @@ from imagescan.loader.values import (
     LoaderKind,
 )
 
+MAXIMUM_EDGES = 4_000_000  # needed entries of all link maps of an image; the largest seen has 600,000
+
 _Abi = tuple[int, int, bool]
 
 
@@ -43,6 +46,7 @@ class Simulation:
         self._filesystem = filesystem
         self._environment = environment
         self._link_maps: dict[str, LinkMap] = {}
+        self._edges = 0
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
@@ -52,10 +56,17 @@ class Simulation:
 
         Raises:
             KeyError: the path does not lead to an ELF file.
+            LimitExceeded: the link maps of the image have more than ``MAXIMUM_EDGES`` entries.
         """
         found = self._link_maps.get(path)
         if found is None:
             found = self._link_maps[path] = self._make(*self._elf(path))
+            self._edges += len(found.resolutions)
+            if self._edges > MAXIMUM_EDGES:
+                raise LimitExceeded(
+                    f"the image's files need each other in more than {MAXIMUM_EDGES} ways",
+                    advice="check where the image comes from",
+                )
         return found
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:

@@ -18,6 +18,8 @@ from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
+MAXIMUM_OPENINGS = 50_000  # objects opened for the plugins of one image; a large one takes 5,000
+MAXIMUM_HELPERS = 16  # plugins that a host opens before the one that needs them
 MAXIMUM_SIBLINGS = 400  # plugins of one directory that are looked through for a missing symbol
 
 OpenPlugin = Callable[[ImagePath, tuple[ImagePath, ...], bool], LinkMap]
@@ -206,11 +208,19 @@ class PluginHosts:
             self._by_name.setdefault(name, []).append(path)
             self._by_directory.setdefault(directory, []).append(path)
         self._hosts: dict[str, tuple[ImagePath, ...]] = {}
+        self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
+        self._defined: dict[ImagePath, frozenset[bytes]] = {}
+        self._openings = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the image has more to open than ``MAXIMUM_OPENINGS``: later plugins stay unknown."""
+        return self._openings > MAXIMUM_OPENINGS
 
     def open(self, plugin: ImagePath, elf: ElfFacts, opener: OpenPlugin) -> OpenedPlugin | None:
         """Let each plausible host open a plugin until one succeeds; None without a known host."""
         family = family_of(plugin)
-        if family is None:
+        if family is None or self.exhausted:
             return None
         fitting = [host for host in self.of(family) if self._fits(plugin, elf, host)]
         # A program known by its name opens such plugins more surely than one that has the library for it.
@@ -232,10 +242,19 @@ class PluginHosts:
         """What one host opens before the plugin, and what happens then."""
         earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin))
         sequence = (*earlier, plugin)
+        self._openings += len(sequence)
         link_map = opener(host, sequence, family.now)
         if family.shared and link_map.missing_symbols:
-            helpers = self._helpers(plugin, family, link_map, lambda one: opener(host, (one,), family.now))
+
+            def opens(path: ImagePath) -> LinkMap:
+                if (host, path) not in self._alone:
+                    self._openings += 1
+                    self._alone[host, path] = opener(host, (path,), family.now)
+                return self._alone[host, path]
+
+            helpers = self._helpers(plugin, family, link_map, opens, {plugin})[:MAXIMUM_HELPERS]
             sequence = (*earlier, *helpers, plugin)
+            self._openings += len(sequence) ** 2
             link_map = opener(host, sequence, family.now)
         return sequence, link_map
 
@@ -245,6 +264,7 @@ class PluginHosts:
         family: PluginFamily,
         link_map: LinkMap,
         opens: Callable[[ImagePath], LinkMap],
+        seen: set[ImagePath],
         depth: int = 2,
     ) -> tuple[ImagePath, ...]:
         """Plugins beside this one or a directory above that define what it misses, after those that
@@ -252,15 +272,22 @@ class PluginHosts:
         wanted = {one.symbol.encode("utf-8", "surrogateescape") for one in link_map.missing_symbols}
         found: dict[ImagePath, None] = {}
         for path in self._siblings(plugin, family):
-            table = self._objects[path].symbols
-            if path == plugin or not table or not any(one.name in wanted for one in table.definitions()):
+            if path in seen or wanted.isdisjoint(self._definitions(path)):
                 continue
+            seen.add(path)
             alone = opens(path)
             if alone.missing_symbols and depth:
-                found |= dict.fromkeys(self._helpers(path, family, alone, opens, depth - 1))
+                found |= dict.fromkeys(self._helpers(path, family, alone, opens, seen, depth - 1))
             found[path] = None
-        found.pop(plugin, None)
         return tuple(found)
+
+    def _definitions(self, path: ImagePath) -> frozenset[bytes]:
+        found = self._defined.get(path)
+        if found is None:
+            table = self._objects[path].symbols
+            found = frozenset(one.name for one in table.definitions()) if table else frozenset()
+            self._defined[path] = found
+        return found
 
     def _siblings(self, plugin: ImagePath, family: PluginFamily) -> Sequence[ImagePath]:
         """Plugins beside one, and those of the same kind a directory above."""

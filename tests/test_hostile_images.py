@@ -1,0 +1,97 @@
+"""Images made to exhaust the scanner: each limit ends in one line or one incomplete entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagescan.elf import dynamic
+from imagescan.elf.reader import read_elf
+from imagescan.errors import LimitExceeded
+from imagescan.loader import search, simulate
+from imagescan.options import ScanOptions
+from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
+from imagescan.rules.examples.notation import GLIBC_MARKS
+from imagescan.scan import ImageScan, scan
+from imagescan.startup import plugins
+from samples.oci import File, ImageBuilder, write_layout
+from tests.elf.compile import Body
+
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+
+def scanned(directory: Path, files: dict[str, bytes]) -> ImageScan:
+    loader = write_elf(ElfStandIn(soname="ld-linux-x86-64.so.2", marks=GLIBC_MARKS))
+    image = ImageBuilder("linux/amd64", {"Entrypoint": ["/app"]})
+    entries = {"lib64/ld-linux-x86-64.so.2": loader, **files}
+    image.layer({name: File(data, mode=0o755) for name, data in entries.items()}, created_by="COPY . /")
+    layout = write_layout(directory / "layout", {"latest": image})
+    return scan(f"oci:{layout}", ScanOptions(platform="linux/amd64"))[0]
+
+
+def program(**facts: object) -> bytes:
+    return write_elf(ElfStandIn(type="program", interpreter=LOADER, **facts))  # type: ignore[arg-type]
+
+
+def test_a_name_longer_than_any_real_one_is_damage_and_is_not_copied_for_each_needed_entry() -> None:
+    facts = read_elf(Body(program(needed=("B" * 3 * dynamic.MAXIMUM_NAME,) * 5)))
+    assert facts.damage == "a name in the dynamic string table is longer than any real one"
+    assert facts.needed == ()
+
+
+def test_needed_names_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamic, "MAXIMUM_NAMES", 1000)
+    assert "needed libraries" in read_elf(Body(program(needed=("x" * 300,) * 4))).damage
+    assert len(read_elf(Body(program(needed=("x" * 300,) * 3))).needed) == 3
+
+
+def test_a_damaged_file_is_reported_and_the_rest_judged(tmp_path: Path) -> None:
+    app = program(needed=("B" * 3 * dynamic.MAXIMUM_NAME,))
+    assert [one.path for one in scanned(tmp_path, {"app": app}).report.incomplete] == ["/app"]
+
+
+def test_run_paths_without_end_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MAXIMUM_STEPS", 100)
+    run_path = ":".join(f"/opt/{number}" for number in range(60))
+    with pytest.raises(LimitExceeded, match="more than 100 steps"):
+        scanned(tmp_path, {"app": program(needed=("libone.so", "libtwo.so"), runpath=run_path)})
+
+
+def test_libraries_that_all_need_each_other_are_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate, "MAXIMUM_EDGES", 100)
+    names = tuple(f"libm{number}.so" for number in range(8))
+    mesh = {f"usr/lib/{name}": write_elf(ElfStandIn(soname=name, needed=names)) for name in names}
+    with pytest.raises(LimitExceeded, match="more than 100 ways"):
+        scanned(tmp_path, {"app": program(needed=names), **mesh})
+
+
+def test_plugins_that_all_need_each_other_end_as_incomplete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "MAXIMUM_OPENINGS", 200)
+    mesh = {
+        f"usr/lib/nginx/ngx_{number}.so": write_elf(
+            ElfStandIn(
+                defined=(f"s_{number}",),
+                undefined=(*(f"s_{other}" for other in range(30) if other != number), "nowhere"),
+            )
+        )
+        for number in range(30)
+    }
+    mesh |= {"nginx": program(needed=("libx.so",)), "usr/lib/libx.so": write_elf(ElfStandIn())}
+    reasons = [one.reason for one in scanned(tmp_path, {"app": program(), **mesh}).report.incomplete]
+    assert reasons == ["too many plugins to put all of them into their hosts"]
+
+
+def test_a_long_chain_of_libraries_is_followed_to_its_end(tmp_path: Path) -> None:
+    chain = {
+        f"usr/lib/libc{number}.so": write_elf(
+            ElfStandIn(soname=f"libc{number}.so", needed=(f"libc{number + 1}.so",))
+        )
+        for number in range(150)
+    }
+    (finding,) = scanned(tmp_path, {"app": program(needed=("libc0.so",)), **chain}).report.findings
+    assert finding.items == ("libc150.so",)
