@@ -21,7 +21,7 @@ from imagescan.links import (
     ObjectLinks,
 )
 from imagescan.loader.simulate import Simulation
-from imagescan.loader.values import LinkMap, LoaderIdentity, LoaderKind, Resolution
+from imagescan.loader.values import How, LinkMap, LoaderIdentity, LoaderKind, Resolution
 
 
 def link_report(image: ImageSummary, entries: Iterable[FileEntry], simulation: Simulation) -> LinkReport:
@@ -60,10 +60,10 @@ def object_links(elf: ElfFacts, link_map: LinkMap) -> ObjectLinks:
                 one.path,
                 one.real,
                 one.how.value,
-                link_map.objects[one.requester].path if one.requester >= 0 else None,
-                one.requested,
+                link_map.objects[requester].path if requester >= 0 else None,
+                asked_for,
             )
-            for one in link_map.objects
+            for one, (requester, asked_for) in zip(link_map.objects, _first_requests(link_map), strict=True)
         ),
         missing=tuple(
             MissingLink(one.needed, link_map.objects[one.requester].path, one.missing.message, _trail(one))
@@ -72,6 +72,21 @@ def object_links(elf: ElfFacts, link_map: LinkMap) -> ObjectLinks:
         ),
         fault=_fault(loader, link_map),
     )
+
+
+def _first_requests(link_map: LinkMap) -> list[tuple[int, str]]:
+    """For each object who asked for it first (-1: nobody) and by which name. The loader itself has
+    no such mark of its own: it is there before anybody asks."""
+    answers: dict[int, tuple[int, str]] = {}
+    for one in link_map.resolutions:
+        if one.found is not None:
+            answers.setdefault(one.found, (one.requester, one.needed))
+    return [
+        (one.requester, one.requested)
+        if one.requester >= 0 or one.how is not How.LOADER
+        else answers.get(position, (-1, one.requested))
+        for position, one in enumerate(link_map.objects)
+    ]
 
 
 def _needed(link_map: LinkMap, one: Resolution) -> NeededLink:

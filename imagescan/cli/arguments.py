@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     words = list(arguments)
     if rest and rest[0] in COMMANDS:
         words.remove(command)
-    namespace, unknown = _parser(command).parse_known_args(words)
+    namespace, unknown = _parser(command).parse_known_intermixed_args(words)
     if unknown:
         raise _unknown(unknown[0], command)
     namespace.command = command

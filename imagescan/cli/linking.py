@@ -78,8 +78,10 @@ def why(context: Context, image: str, name: str) -> ExitCode:
 
     if any(output.format != "table" for output in context.settings.outputs):
         raise UsageError("why has no JSON", advice="use imagescan tree IMAGE -o json --trail")
+    terminal, settings = context.terminal(context.stdout), context.settings
+    trail = settings.trail or settings.verbose
     texts = [
-        why_text(scanned.links, name, _histories(scanned, name), context.terminal(context.stdout))
+        why_text(scanned.links, name, _histories(scanned, name), terminal, trail=trail)
         for scanned in scan_with_progress(context, image)
     ]
     context.say("\n".join(texts))

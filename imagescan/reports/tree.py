@@ -110,10 +110,16 @@ def _step(step: TrailLine, stem: str) -> Text:
 
 
 def why_text(
-    report: LinkReport, name: str, histories: dict[str, tuple[Blame, ...]], terminal: Terminal
+    report: LinkReport,
+    name: str,
+    histories: dict[str, tuple[Blame, ...]],
+    terminal: Terminal,
+    *,
+    trail: bool = False,
 ) -> str:
     """Who needs ``name`` (a soname or a path), where it was looked for, and what the layers did to
-    the paths concerned. ``histories`` maps paths to what each layer did, lowest first."""
+    the paths concerned. ``histories`` maps paths to what each layer did, lowest first. ``trail``
+    shows the search also where it found something."""
     parts: list[RenderableType] = [
         safe(f"{report.image.reference}  {report.image.platform}", STYLES["label"])
     ]
@@ -128,7 +134,7 @@ def why_text(
         line = safe(asker, STYLES["object"])
         style = STYLES["error"] if answer is None else "default not bold"
         parts.append(indented(line.append_text(safe(f"  => {answer or 'not found'}", style)), 2))
-        if answer is None:
+        if answer is None or trail:
             parts += [_step(step, "    ") for step in steps]
     for path, events in histories.items():
         for event in events:

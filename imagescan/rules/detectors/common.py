@@ -37,10 +37,13 @@ class StartProblem(StrEnum):
 def subjects(facts: ImageFacts) -> Iterator[ObjectFacts]:
     """The objects whose own link map is judged: programs that can be started, and plugins.
 
-    A library that some program loads is judged as part of that program.
+    A library that some program loads is judged as part of that program; a damaged file is reported as
+    incomplete instead.
     """
     started = {*facts.startup.paths, *(facts.healthcheck.paths if facts.healthcheck else ())}
     for found in facts.objects:
+        if found.elf.damage:
+            continue
         can_start = found.tier in (Tier.STARTUP, Tier.COMMAND) and _is_program(found)
         if can_start or found.tier is Tier.PLUGIN or found.path in started:
             yield found
