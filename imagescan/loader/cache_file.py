@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OLD_MAGIC = b"ld.so-1.7.0"
@@ -68,11 +67,6 @@ class LoaderCache:
             ):
                 best = entry
         return best or ordinary
-
-    def all_entries(self) -> Iterable[CacheEntry]:
-        """Every entry, grouped by key."""
-        for group in self.entries.values():
-            yield from group
 
 
 def comparison_key(name: str) -> tuple[object, ...]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagescan.filesystem.values import Credentials
+from imagescan.filesystem.values import Credentials, FileEntry
+
+_SET_USER_ID, _SET_GROUP_ID, _GROUP_EXECUTE = 0o4000, 0o2000, 0o010
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,13 @@ class ProcessEnvironment:
     def variable(self, name: str) -> str:
         """A variable's value, empty when unset."""
         return self.variables.get(name, "")
+
+    def is_secure(self, program: FileEntry) -> bool:
+        """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6;
+        fs/exec.c bprm_fill_uid, security/commoncap.c)."""
+        who = self.credentials
+        if program.mode & _SET_USER_ID and program.uid != who.uid:
+            return True
+        if program.mode & _SET_GROUP_ID and program.mode & _GROUP_EXECUTE and program.gid not in who.gids[:1]:
+            return True
+        return program.capability is not None and who.uid != 0

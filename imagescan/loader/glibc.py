@@ -44,7 +44,6 @@ _NUMBERED = {
     PathError.ENAMETOOLONG.value: "Error 36",
     PathError.ELOOP.value: "Error 40",
 }
-_SET_USER_ID, _SET_GROUP_ID = 0o4000, 0o2000
 
 
 class GlibcLoader:
@@ -99,15 +98,6 @@ class GlibcLoader:
         """Start a program as the kernel does, or load a library as ``ld.so LIBRARY`` would."""
         return _GlibcProcess(self, entry, elf, is_program=is_program)
 
-    def is_secure(self, entry: FileEntry) -> bool:
-        """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6)."""
-        who = self._environment.credentials
-        if entry.mode & _SET_USER_ID and entry.uid != who.uid:
-            return True
-        if entry.mode & _SET_GROUP_ID and entry.mode & 0o010 and entry.gid not in who.gids[:1]:
-            return True
-        return entry.capability is not None and who.uid != 0
-
     def token_values(self, origin: str) -> TokenValues:
         """The values of ``$ORIGIN``, ``$LIB`` and ``$PLATFORM`` for one object."""
         return TokenValues(origin, *self._tokens)
@@ -137,7 +127,7 @@ class _GlibcProcess:
         self._search = loader._search
         self._environment = loader._environment
         self._is_program = is_program
-        self._secure = is_program and loader.is_secure(entry)
+        self._secure = is_program and self._environment.is_secure(entry)
         self._process = Process()
         self._faults: list[LoaderFault] = []
         self._done: set[Mapped] = set()
@@ -247,15 +237,13 @@ class _GlibcProcess:
             if request is not None:
                 self._process.requests.append(request)
         for name in (*one.elf.auxiliaries, *one.elf.filters):
-            request = self._request(one, name, before=one)
+            request = self._request(one, name)
             if request is not None and (request.found or name in one.elf.filters):
                 self._process.requests.append(request)
             if request is not None and request.found is not None:
                 self._process.move(request.found, before=one)
 
-    def _request(
-        self, requester: Mapped, raw: str, before: Mapped | None = None, *, literal: bool = False
-    ) -> Request | None:
+    def _request(self, requester: Mapped, raw: str, *, literal: bool = False) -> Request | None:
         """``_dl_map_object`` for one name; None when a token leaves nothing to ask for."""
         name = raw
         if not literal and has_token(raw):
@@ -282,7 +270,7 @@ class _GlibcProcess:
             missing = replace(result.missing, about=about, message=self._words(result.missing.message))
             return Request(raw, requester, None, None, missing, result.trail)
         assert result.entry is not None, "a search that finds nothing says why"
-        return self._map(requester, raw, name, result, result.entry, before)
+        return self._map(requester, raw, name, result, result.entry)
 
     def _map(
         self,
@@ -291,7 +279,6 @@ class _GlibcProcess:
         name: str,
         result: SearchResult,
         entry: FileEntry,
-        before: Mapped | None,
     ) -> Request:
         known = self._process.inodes.get(entry.inode)
         if known is not None:
@@ -305,7 +292,7 @@ class _GlibcProcess:
             return Request(raw, requester, None, None, missing, result.trail)
         assert result.how is not None
         one = Mapped(result.path, entry.path, entry.inode, elf, name, requester, result.how)
-        self._process.add(one, before=before)
+        self._process.add(one)
         self._process.names.setdefault(name, one)
         self._process.names.setdefault(result.path, one)
         if elf.soname is not None:

@@ -102,9 +102,7 @@ class _MuslProcess:
         self._loader = loader
         self._filesystem = loader.filesystem
         self._environment = loader.environment
-        who = loader.environment.credentials
-        set_ids = entry.mode & 0o4000 and entry.uid != who.uid
-        self._secure = is_program and bool(set_ids or (entry.capability is not None and who.uid != 0))
+        self._secure = is_program and self._environment.is_secure(entry)
         self._process = Process()
         self._faults: list[LoaderFault] = []
         self._main = self._process.add(

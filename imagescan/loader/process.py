@@ -80,13 +80,9 @@ class Process:
     inodes: dict[tuple[int, int], Mapped] = field(default_factory=dict)
     reordered: bool = False  # an object was put before an earlier one, so age and order differ
 
-    def add(self, one: Mapped, *, before: Mapped | None = None, has_identity: bool = True) -> Mapped:
-        """Put an object at the end of the list (or before another) and make it findable."""
-        if before is None:
-            self.objects.append(one)
-        else:
-            self.objects.insert(self.objects.index(before), one)
-            self.reordered = True
+    def add(self, one: Mapped, *, has_identity: bool = True) -> Mapped:
+        """Put an object at the end of the list and make it findable."""
+        self.objects.append(one)
         if has_identity:
             self.inodes.setdefault(one.inode, one)
         return one

@@ -75,8 +75,7 @@ class Missing:
 
     ``message`` is the reason in the loader's words ("cannot open shared object file: No such
     file or directory", "invalid ELF header", ...). ``stopped_by`` is the file that made the
-    loader stop, or "". ``elsewhere`` lists files of the image that would have answered, had
-    they been on the search path. ``about`` is what the loader's line begins with: the file, or the
+    loader stop, or "". ``about`` is what the loader's line begins with: the file, or the
     name as asked with its tokens expanded.
     """
 

@@ -22,7 +22,6 @@ from imagescan.packages.values import (
     DatabaseFile,
     InstalledPackage,
     Package,
-    PackageManager,
 )
 
 DPKG_DIRECTORY = "/var/lib/dpkg"
@@ -65,11 +64,6 @@ class Ownership:
     def bringing(self, name: str) -> tuple[Package, ...]:
         """The installed packages that brought a shared library of this file name."""
         return self._libraries.get(name, ())
-
-    @property
-    def managers(self) -> frozenset[PackageManager]:
-        """Whose packages the image has."""
-        return frozenset(package.manager for package in self.packages)
 
 
 def read_ownership(filesystem: RootFilesystem) -> Ownership:

@@ -183,7 +183,7 @@ def test_t94_a_program_that_may_be_executed_but_not_read_runs(scene: Scene) -> N
     scene.expect("/t/app", starts("/t/d/liba.so.1"), GLIBC + MUSL, uid=1000)
 
 
-SECURE = 0o4755
+SECURE, SECURE_GROUP = 0o4755, 0o2755
 
 
 def test_t95_a_set_user_id_program_ignores_the_library_path(scene: Scene) -> None:
@@ -193,6 +193,14 @@ def test_t95_a_set_user_id_program_ignores_the_library_path(scene: Scene) -> Non
     scene.expect("/t/app", absent("libs.so.1"), GLIBC, variables=variables, uid=1000)
     scene.expect("/t/app", musl_absent("libs.so.1"), MUSL, variables=variables, uid=1000)
     scene.expect("/t/app", starts("/t/d/libs.so.1"), GLIBC + MUSL, variables=variables)
+
+
+def test_t95_a_set_group_id_program_ignores_the_library_path_under_both(scene: Scene) -> None:
+    scene.program("/t/app", ["libs.so.1"], mode=SECURE_GROUP)
+    scene.library("/t/d/libs.so.1")
+    variables = {"LD_LIBRARY_PATH": "/t/d"}
+    scene.expect("/t/app", absent("libs.so.1"), GLIBC, variables=variables, uid=1000)
+    scene.expect("/t/app", musl_absent("libs.so.1"), MUSL, variables=variables, uid=1000)
 
 
 def test_t95_a_set_user_id_program_has_no_origin(scene: Scene) -> None:
