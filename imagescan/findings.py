@@ -158,6 +158,14 @@ class ImageSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """Something that the caller sets otherwise than the image's config: an option's name, its value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What was looked at. ``objects`` counts per tier, in the order of ``Tier``."""
 
@@ -174,7 +182,8 @@ class ScanReport:
     """The whole answer for one image of one platform, findings worst first.
 
     Only ``findings`` count for the gate: ``waived`` are kept from it by the user's waivers, and
-    ``known_before`` were in the user's baseline already.
+    ``known_before`` were in the user's baseline already. ``overrides`` is what the caller set in
+    place of the image's own.
     """
 
     image: ImageSummary
@@ -186,3 +195,4 @@ class ScanReport:
     waived: tuple[WaivedFinding, ...] = ()
     known_before: tuple[Finding, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    overrides: tuple[Override, ...] = ()

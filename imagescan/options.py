@@ -38,8 +38,9 @@ class ScanOptions:
 
     ``platform`` is ``OS/ARCH[/VARIANT]``, ``all``, or None for the host's. ``rules_directories``
     add or override rules, the last one winning. ``cpu`` is the CPU level that the image must run
-    on (``x86-64-v2``). ``user`` and ``entrypoint`` replace what the image's config says, as a
-    pod's specification may. ``on_progress`` is called from any thread and must be quick.
+    on (``x86-64-v2``). ``entrypoint``, ``command`` (Cmd), ``user`` and ``working_directory`` replace
+    what the image's config says, ``variables`` (``NAME=value``, or ``NAME`` to remove) its Env, as a
+    pod's specification may (``overrides``). ``on_progress`` is called from any thread and must be quick.
     """
 
     platform: str | None = None
@@ -48,4 +49,7 @@ class ScanOptions:
     cpu: str | None = None
     user: str | None = None
     entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    variables: tuple[str, ...] = ()
+    working_directory: str | None = None
     on_progress: Callable[[ProgressEvent], None] | None = None

@@ -38,6 +38,7 @@ from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import cpu_levels, known_cpu_levels
 from imagescan.loader.simulate import Simulation
 from imagescan.options import ProgressEvent, ScanOptions, Stage
+from imagescan.overrides import described, overridden
 from imagescan.reference import Platform
 from imagescan.rules.catalogue import load_knowledge, load_rules
 from imagescan.rules.document import RuleDocument
@@ -96,7 +97,7 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
         progress.tell(Stage.FETCHING)
         scans = []
         for manifest in source.images(_wanted(options.platform)):
-            manifest = _with_overrides(manifest, options)
+            manifest = replace(manifest, config=overridden(manifest.config, options))
             layers = _read_layers(source, manifest, progress)
             progress.tell(Stage.JUDGING)
             scans.append(_judge(manifest, layers, (rules, knowledge), options))
@@ -119,23 +120,15 @@ def _judge(
     if levels:
         best, _ = _gather(manifest, layers, filesystem, levels, False)
         findings = both_answers(findings, judge(best, *rulebook), levels)
-    return ImageScan(_report(facts, layers, findings), facts, simulation)
+    return ImageScan(
+        replace(_report(facts, layers, findings), overrides=described(options)), facts, simulation
+    )
 
 
 def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
     if platform is None or platform == "all":
         return "all" if platform else None
     return Platform.parse(platform)
-
-
-def _with_overrides(manifest: ImageManifest, options: ScanOptions) -> ImageManifest:
-    """The image as it would be started with the caller's user and entrypoint."""
-    config = manifest.config
-    if options.user is not None:
-        config = replace(config, user=options.user)
-    if options.entrypoint is not None:
-        config = replace(config, entrypoint=options.entrypoint, cmd=None)
-    return replace(manifest, config=config)
 
 
 def _read_layers(source: ImageSource, manifest: ImageManifest, progress: _Progress) -> tuple[LayerIndex, ...]:

@@ -100,7 +100,7 @@ def _add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> 
         names = [f"-{option.short}", f"--{option.name}"] if option.short else [f"--{option.name}"]
         if option.kind is Kind.SWITCH:
             parser.add_argument(*names, dest=option.key, action="store_const", const=True, help=option.help)
-        elif option.kind is Kind.LIST:
+        elif option.kind in (Kind.LIST, Kind.VARIABLES):
             parser.add_argument(
                 *names, dest=option.key, action="append", metavar=option.metavar, help=option.help
             )

@@ -96,6 +96,11 @@ class Context:
             rules_directories=settings.rules,
             insecure=settings.insecure,
             cpu=settings.cpu,
+            user=settings.user,
+            entrypoint=settings.entrypoint,
+            command=settings.cmd,
+            variables=settings.env,
+            working_directory=settings.workdir,
         )
 
 

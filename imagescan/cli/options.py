@@ -12,6 +12,8 @@ class Kind(Enum):
     TEXT = "text"
     LIST = "list"  # repeatable; in the environment separated by commas, in the file a list
     SWITCH = "switch"
+    WORDS = "words"  # a command line: a JSON list or shell words; in the file also a list
+    VARIABLES = "variables"  # repeatable NAME=value; in the environment as words, in the file also a mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ OPTIONS = (
     Option("show-waived", Kind.SWITCH, "list what the waivers of the configuration file keep from the gate"),
     Option("rules", Kind.LIST, "directory of own rule documents; repeatable", "DIR", is_path=True),
     Option("cpu", Kind.TEXT, "CPU level that the image must run on, such as x86-64-v2", "LEVEL"),
+    Option(
+        "entrypoint", Kind.WORDS, "start this in place of ENTRYPOINT and CMD (a pod's command)", "COMMAND"
+    ),
+    Option("cmd", Kind.WORDS, "arguments in place of CMD (a pod's args)", "COMMAND"),
+    Option("env", Kind.VARIABLES, "set a variable, or remove NAME; repeatable", "NAME[=VALUE]"),
+    Option("user", Kind.TEXT, "start as this user in place of USER", "USER[:GROUP]"),
+    Option("workdir", Kind.TEXT, "start in this directory in place of WORKDIR", "DIR"),
     Option("insecure", Kind.SWITCH, "allow plain HTTP and unverified TLS to registries"),
     Option("closure", Kind.SWITCH, "tree: everything that would be loaded, not only direct needs"),
     Option("trail", Kind.SWITCH, "tree: each step of the search"),

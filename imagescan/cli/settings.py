@@ -6,13 +6,14 @@ is not allowed is an error that names its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagescan.cli.arguments import suggestion
 from imagescan.cli.options import FORMATS, OPTIONS, Kind, Option
+from imagescan.cli.words import read_variables, read_words
 from imagescan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Settings:
     waivers: tuple[Waiver, ...] = ()
     rules: tuple[Path, ...] = ()
     cpu: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    user: str | None = None
+    workdir: str | None = None
     insecure: bool = False
     closure: bool = False
     trail: bool = False
@@ -62,7 +68,7 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str], directory: 
     Raises:
         UsageError: a value that is not allowed, or a configuration file that is wrong.
     """
-    from_command_line = {key: _tuple(value) for key, value in given.items() if value is not None}
+    from_command_line = _from_command_line(given)
     from_environment = _from_environment(environment)
     named = from_command_line.get("config", from_environment.get("config"))
     if isinstance(named, str):
@@ -71,11 +77,14 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str], directory: 
         from_file = read_file(directory / CONFIGURATION_FILE)
     else:
         from_file = {}
+    _check_choices(from_environment, lambda option: option.variable)
+    _check_choices(from_command_line, lambda option: f"--{option.name}")
     merged = _merged(from_file, from_environment, from_command_line)
-    _check_choices(merged)
     merged.pop("config", None)
     if "output" in merged:
-        merged["outputs"] = _outputs(merged.pop("output"), directory)
+        from_variable = "output" in from_environment and "output" not in from_command_line
+        where = "IMAGESCAN_OUTPUT" if from_variable else "--output"
+        merged["outputs"] = _outputs(merged.pop("output"), directory, where)
     for option in OPTIONS:
         if option.is_path and option.key in merged:
             value = merged[option.key]
@@ -96,8 +105,19 @@ def _merged(*layers: Mapping[str, Value]) -> dict[str, Any]:
     return merged
 
 
-def _tuple(value: Value | list[str]) -> Value:
-    return tuple(value) if isinstance(value, list) else value
+def _from_command_line(given: Mapping[str, Any]) -> dict[str, Value]:
+    values: dict[str, Value] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in given.items()
+        if value is not None
+    }
+    for option in OPTIONS:
+        value = values.get(option.key)
+        if option.kind is Kind.WORDS and isinstance(value, str):
+            values[option.key] = read_words(value, f"--{option.name}")
+        elif option.kind is Kind.VARIABLES and option.key in values:
+            values[option.key] = read_variables(given[option.key], f"--{option.name}")
+    return values
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
@@ -108,6 +128,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
             continue
         if option.kind is Kind.SWITCH:
             values[option.key] = _switch(text, option.variable)
+        elif option.kind is Kind.WORDS:
+            values[option.key] = read_words(text, option.variable)
+        elif option.kind is Kind.VARIABLES:
+            values[option.key] = read_variables(read_words(text, option.variable), option.variable)
         elif option.kind is Kind.LIST:
             values[option.key] = tuple(part.strip() for part in text.split(",") if part.strip())
         else:
@@ -174,6 +198,8 @@ def _file_value(option: Option, node: Any, file: Path) -> Value:  # noqa: ANN401
     import yaml
 
     where = position(file, node)
+    if option.kind in (Kind.WORDS, Kind.VARIABLES):
+        return _file_words(option, node, where)
     if option.kind is Kind.LIST:
         items = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(item, yaml.ScalarNode) for item in items):
@@ -189,6 +215,28 @@ def _file_value(option: Option, node: Any, file: Path) -> Value:  # noqa: ANN401
     return str(file.parent / node.value) if option.is_path else str(node.value)
 
 
+def _file_words(option: Option, node: Any, where: str) -> Value:  # noqa: ANN401 - yaml.Node
+    """A command line as a list or one text; variables as a list of NAME=value or a mapping."""
+    import yaml
+
+    variables = option.kind is Kind.VARIABLES
+    if isinstance(node, yaml.ScalarNode):
+        words = read_words(str(node.value), where)
+    elif isinstance(node, yaml.SequenceNode) and _all_scalar(node.value):
+        words = tuple(str(item.value) for item in node.value)
+    elif variables and isinstance(node, yaml.MappingNode) and _all_scalar(sum(node.value, ())):
+        words = tuple(f"{name.value}={value.value}" for name, value in node.value)
+    else:
+        raise UsageError(f"{option.name} is a list of words", where=where)
+    return read_variables(words, where) if variables else words
+
+
+def _all_scalar(nodes: Any) -> bool:  # noqa: ANN401 - a sequence of yaml.Node
+    import yaml
+
+    return all(isinstance(node, yaml.ScalarNode) for node in nodes)
+
+
 def position(file: Path, node: Any) -> str:  # noqa: ANN401 - yaml.Node
     """``file:line:column`` of a YAML node, as editors count."""
     return f"{file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
@@ -201,11 +249,11 @@ def _not_yaml(error: Exception, file: Path) -> UsageError:
     return UsageError(f"not YAML: {problem}", where=where)
 
 
-def _check_choices(values: Mapping[str, Any]) -> None:
+def _check_choices(values: Mapping[str, Any], where: Callable[[Option], str]) -> None:
     for option in OPTIONS:
         value = values.get(option.key)
         if option.choices and value is not None and value not in option.choices:
-            raise _not_allowed(option, str(value), f"--{option.name}")
+            raise _not_allowed(option, str(value), where(option))
 
 
 def _not_allowed(option: Option, value: str, where: str) -> UsageError:
@@ -214,15 +262,15 @@ def _not_allowed(option: Option, value: str, where: str) -> UsageError:
     return UsageError(f"no such {option.name}: {value!r}", where=where, advice=advice)
 
 
-def _outputs(wishes: tuple[str, ...], directory: Path) -> tuple[Output, ...]:
+def _outputs(wishes: tuple[str, ...], directory: Path, where: str) -> tuple[Output, ...]:
     outputs = []
     for wish in wishes:
         name, equals, file = wish.partition("=")
         if name not in FORMATS:
             advice = suggestion(name, FORMATS, f"say one of {', '.join(FORMATS)}")
-            raise UsageError(f"no such format: {name!r}", where="--output", advice=advice)
+            raise UsageError(f"no such format: {name!r}", where=where, advice=advice)
         if equals and not file:
-            raise UsageError("no file named after the =", where=f"--output {wish}")
+            raise UsageError("no file named after the =", where=f"{where} {wish}")
         path = directory / file if file not in ("", "-") else None
         if path is not None and not path.parent.is_dir():
             raise UsageError("no such directory", where=str(path.parent), advice="make it first")
@@ -230,6 +278,6 @@ def _outputs(wishes: tuple[str, ...], directory: Path) -> tuple[Output, ...]:
     to_terminal = sum(output.file is None for output in outputs)
     if to_terminal > 1:
         raise UsageError(
-            "two formats cannot both go to standard output", where="--output", advice="say FORMAT=FILE"
+            "two formats cannot both go to standard output", where=where, advice="say FORMAT=FILE"
         )
     return tuple(outputs)

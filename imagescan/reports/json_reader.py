@@ -19,6 +19,7 @@ from imagescan.findings import (
     ImageSummary,
     Incomplete,
     LayerSummary,
+    Override,
     ScanReport,
     Severity,
     Tier,
@@ -69,6 +70,9 @@ def _report(document: JsonObject) -> ScanReport:
         tool_version=_child(document, "tool").text("version"),
         waived=tuple(_waived(one) for one in document.children("waived")),
         known_before=tuple(_finding(one) for one in document.children("known_before")),
+        overrides=tuple(
+            Override(one.text("name"), one.text("value")) for one in document.children("overrides")
+        ),
     )
 
 

@@ -5,6 +5,7 @@ A ``ScanReport`` and its ``Verdict`` enter, text leaves. A healthy image gives t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from enum import IntEnum
 from itertools import groupby
@@ -93,6 +94,9 @@ def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
         yield indented(safe(known, STYLES["label"]), _INDENT)
     if report.startup_command:
         yield indented(safe(f"starts {' '.join(report.startup_command)}", STYLES["label"]), _INDENT)
+    if report.overrides:
+        given = " ".join(f"--{one.name} {shlex.quote(one.value)}" for one in report.overrides)
+        yield indented(safe(f"as if started with {given}", STYLES["label"]), _INDENT)
     yield indented(safe(_outcome(report, verdict)), _INDENT)
 
 
