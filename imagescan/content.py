@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
-from imagescan.layers.values import Body, ImagePath
+from imagescan.layers.values import Body, ColumnStore, ImagePath
 from imagescan.packages.values import MAXIMUM_DATABASE, DatabaseFile
 from imagescan.scripts import TEXT_LIMIT, read_script
 
@@ -70,7 +70,7 @@ class FileInspector:
     """Looks at every regular file of a layer (``layers.values.ContentInspector``)."""
 
     NAME = "content"
-    VERSION = 2
+    VERSION = 3
 
     def __init__(self) -> None:
         self._databases = 0
@@ -84,8 +84,8 @@ class FileInspector:
             return True
         return _KEPT.fullmatch(path) is not None or _is_database(path)
 
-    def inspect(self, path: ImagePath, body: Body) -> object | None:
-        """The facts of one file.
+    def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object | None:
+        """The facts of one file; symbols of ELF files go to ``store``.
 
         Raises:
             MalformedBinary: an ELF file without a whole header.
@@ -99,7 +99,7 @@ class FileInspector:
         head = body.read(0, 512)
         if head.startswith(ELF_MAGIC):
             # Too short to be one: what a loader says of it follows from its size alone.
-            return read_elf(body) if body.size >= 52 else None
+            return read_elf(body, store) if body.size >= 52 else None
         if head.startswith(_SCRIPT_STARTS):
             whole = body.read(0, TEXT_LIMIT) if body.size <= TEXT_LIMIT else head
             return read_script(path, whole, body.size)

@@ -12,6 +12,7 @@ from imagescan import content
 from imagescan.content import FileInspector, ForeignBinary, KeptFile
 from imagescan.elf.facts import ElfFacts
 from imagescan.errors import LimitExceeded
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.values import ImagePath
 from imagescan.scripts import Script
 from tests.elf.compile import Body, compile_elf, library
@@ -23,7 +24,7 @@ def inspect(data: bytes, path: str = "srv/file") -> object:
     inspector = FileInspector()
     if not inspector.wants(ImagePath(path), len(data), data[:512]):
         return None
-    return inspector.inspect(ImagePath(path), Body(data))
+    return inspector.inspect(ImagePath(path), Body(data), TemporaryColumnStore())
 
 
 def foreign(target: str) -> Path:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagescan.elf import dynamic
+from imagescan.elf.facts import ElfFacts
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.loader import search, simulate
 from imagescan.options import ScanOptions
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
@@ -34,16 +36,20 @@ def program(**facts: object) -> bytes:
     return write_elf(ElfStandIn(type="program", interpreter=LOADER, **facts))  # type: ignore[arg-type]
 
 
+def read(data: bytes) -> ElfFacts:
+    return read_elf(Body(data), TemporaryColumnStore())
+
+
 def test_a_name_longer_than_any_real_one_is_damage_and_is_not_copied_for_each_needed_entry() -> None:
-    facts = read_elf(Body(program(needed=("B" * 3 * dynamic.MAXIMUM_NAME,) * 5)))
+    facts = read(program(needed=("B" * 3 * dynamic.MAXIMUM_NAME,) * 5))
     assert facts.damage == "a name in the dynamic string table is longer than any real one"
     assert facts.needed == ()
 
 
 def test_needed_names_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamic, "MAXIMUM_NAMES", 1000)
-    assert "needed libraries" in read_elf(Body(program(needed=("x" * 300,) * 4))).damage
-    assert len(read_elf(Body(program(needed=("x" * 300,) * 3))).needed) == 3
+    assert "needed libraries" in read(program(needed=("x" * 300,) * 4)).damage
+    assert len(read(program(needed=("x" * 300,) * 3)).needed) == 3
 
 
 def test_a_damaged_file_is_reported_and_the_rest_judged(tmp_path: Path) -> None:

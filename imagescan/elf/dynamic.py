@@ -9,7 +9,10 @@ auxiliary entries keep every occurrence in order.
 from __future__ import annotations
 
 import struct
+from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
+from sys import intern
 
 from imagescan.elf.facts import VersionNeed, VersionRequirement
 from imagescan.elf.header import PT_DYNAMIC, ElfHeader
@@ -35,13 +38,25 @@ DT_DEPAUDIT, DT_AUDIT, DT_AUXILIARY, DT_FILTER = 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFF
 
 _REPEATED = frozenset((DT_NEEDED, DT_AUXILIARY, DT_FILTER))
 _WEAK = 2  # VER_FLG_WEAK
+_INDEX, _HIDDEN = 0x7FFF, 0x8000  # of vna_other
+_PIECE_BYTES = 4096
+
+# Verneed, Vernaux, Verdef and Verdaux in each byte order.
+_LAYOUTS = {
+    order: tuple(struct.Struct(order + layout) for layout in ("HHIII", "IHHII", "HHHHIII", "II"))
+    for order in "<>"
+}
+
+# Version index, hidden, offset of the name, offset of the needed file's name (None: defined here).
+_NamedVersion = tuple[int, bool, int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class DynamicSection:
     """The dynamic section of one file, strings as text (UTF-8 with surrogateescape).
 
-    ``tags`` maps each tag to its last value; ``strings`` is the raw string table.
+    ``tags`` maps each tag to its last value; ``strings`` is the raw string table; ``version_names``
+    the column of that name of ``SymbolColumns``, in this machine's byte order.
     """
 
     tags: dict[int, int]
@@ -51,7 +66,7 @@ class DynamicSection:
     auxiliaries: tuple[str, ...] = ()
     version_needs: tuple[VersionNeed, ...] = ()
     version_definitions: tuple[str, ...] = ()
-    version_names: dict[int, tuple[str, str, bool]] = field(default_factory=dict)
+    version_names: array[int] = field(default_factory=lambda: array("I"))
 
     def string(self, tag: int) -> str | None:
         """The string that a tag refers to, or None when the tag is absent."""
@@ -75,12 +90,8 @@ def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
         return None
     tags, repeated = _read_tags(header, body, segment.offset, segment.file_size)
     strings = _read_strings(header, body, tags)
-    needs = _read_version_needs(header, body, tags, strings)
-    definitions = _read_version_definitions(header, body, tags, strings)
-    names = {index: (name, "", False) for index, name in definitions}
-    for need in needs:
-        for version in need.versions:
-            names[version.index & 0x7FFF] = (version.name, need.file, bool(version.index & 0x8000))
+    needs, needed_names = _read_version_needs(header, body, tags, strings)
+    definitions, defined_names = _read_version_definitions(header, body, tags, strings)
     return DynamicSection(
         tags=tags,
         strings=strings,
@@ -88,8 +99,8 @@ def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
         filters=_names(strings, repeated[DT_FILTER]),
         auxiliaries=_names(strings, repeated[DT_AUXILIARY]),
         version_needs=needs,
-        version_definitions=tuple(name for _, name in definitions),
-        version_names=names,
+        version_definitions=definitions,
+        version_names=_name_column([*defined_names, *needed_names], strings),
     )
 
 
@@ -144,56 +155,100 @@ def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
 
 def _read_version_needs(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
-) -> tuple[VersionNeed, ...]:
+) -> tuple[tuple[VersionNeed, ...], list[_NamedVersion]]:
     if DT_VERNEED not in tags:
-        return ()
+        return (), []
+    need_layout, version_layout = _LAYOUTS[header.order][:2]
+    table = _Table(body)
     offset = header.file_offset(tags[DT_VERNEED])
     needs: list[VersionNeed] = []
+    named: list[_NamedVersion] = []
     budget, characters = MAXIMUM_VERSION_ENTRIES, MAXIMUM_NAMES
     while offset is not None:
-        _version, count, file, auxiliary, following = _unpack(header, "HHIII", body, offset)
+        _version, count, file, auxiliary, following = table.row(need_layout, offset)
         versions: list[VersionRequirement] = []
         place = offset + auxiliary
         for _ in range(count):
             budget -= 1
-            _hash, flags, other, name, step = _unpack(header, "IHHII", body, place)
-            versions.append(VersionRequirement(string_at(strings, name), bool(flags & _WEAK), other))
-            characters -= len(versions[-1].name)
+            _hash, flags, other, name, step = table.row(version_layout, place)
+            text = intern(string_at(strings, name))
+            versions.append(_requirement(text, bool(flags & _WEAK)))
+            named.append((other & _INDEX, bool(other & _HIDDEN), name, file))
+            characters -= len(text)
             if step == 0 or budget <= 0 or characters < 0:
                 break
             place += step
-        needs.append(VersionNeed(string_at(strings, file), tuple(versions)))
+        library = intern(string_at(strings, file))
+        needs.append(VersionNeed(library, tuple(versions)))
         budget -= 1
-        characters -= len(needs[-1].file)
+        characters -= len(library)
         if budget <= 0 or characters < 0:
             raise MalformedBinary("version needs do not end")
         offset = offset + following if following else None
-    return tuple(needs)
+    return tuple(needs), named
 
 
 def _read_version_definitions(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
-) -> list[tuple[int, str]]:
+) -> tuple[tuple[str, ...], list[_NamedVersion]]:
     if DT_VERDEF not in tags:
-        return []
+        return (), []
+    definition_layout, name_layout = _LAYOUTS[header.order][2:]
+    table = _Table(body)
     offset = header.file_offset(tags[DT_VERDEF])
-    definitions: list[tuple[int, str]] = []
+    definitions: list[str] = []
+    named: list[_NamedVersion] = []
     characters = 0
     while offset is not None:
-        _version, _flags, index, count, _hash, auxiliary, following = _unpack(header, "HHHHIII", body, offset)
+        _version, _flags, index, count, _hash, auxiliary, following = table.row(definition_layout, offset)
         if count:
-            name, _step = _unpack(header, "II", body, offset + auxiliary)
-            definitions.append((index & 0x7FFF, string_at(strings, name)))
-        characters += len(definitions[-1][1]) if definitions else 0
+            name, _step = table.row(name_layout, offset + auxiliary)
+            definitions.append(intern(string_at(strings, name)))
+            named.append((index & _INDEX, False, name, None))
+        characters += len(definitions[-1]) if definitions else 0
         if len(definitions) > MAXIMUM_VERSION_ENTRIES or characters > MAXIMUM_NAMES:
             raise MalformedBinary("version definitions do not end")
         offset = offset + following if following else None
-    return definitions
+    return tuple(definitions), named
 
 
-def _unpack(header: ElfHeader, layout: str, body: Body, offset: int) -> tuple[int, ...]:
-    packed = struct.Struct(header.order + layout)
-    raw = body.read(offset, packed.size)
-    if len(raw) < packed.size:
-        raise MalformedBinary("version table lies outside the file")
-    return packed.unpack(raw)
+class _Table:
+    """Rows of a table whose length no tag says, read by the piece."""
+
+    __slots__ = ("_body", "_piece", "_start")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._start = 0
+        self._piece = b""
+
+    def row(self, layout: struct.Struct, offset: int) -> tuple[int, ...]:
+        """The row at an offset of the file.
+
+        Raises:
+            MalformedBinary: the file ends before it.
+        """
+        place = offset - self._start
+        if place < 0 or place + layout.size > len(self._piece):
+            self._start, self._piece = offset, self._body.read(offset, _PIECE_BYTES)
+            if len(self._piece) < layout.size:
+                raise MalformedBinary("version table lies outside the file")
+            place = 0
+        return layout.unpack_from(self._piece, place)
+
+
+@lru_cache(maxsize=4096)
+def _requirement(name: str, weak: bool) -> VersionRequirement:
+    return VersionRequirement(name, weak)
+
+
+def _name_column(named: list[_NamedVersion], strings: bytes) -> array[int]:
+    """What the version indices stand for as three words each, as ``SymbolColumns`` describes them; of
+    two with one index the last counts."""
+    last: dict[int, _NamedVersion] = {one[0]: one for one in named}
+    words = array("I")
+    for index in sorted(last):
+        _, hidden, name, file = last[index]
+        library = 0 if file is None else 1 + min(file, len(strings))
+        words.extend((index | hidden << 16, min(name, len(strings)), library))
+    return words

@@ -52,7 +52,6 @@ class VersionRequirement:
 
     name: str
     weak: bool = False
-    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

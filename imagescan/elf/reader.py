@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import re
 import struct
-from array import array
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
 from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine
+from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
 from imagescan.elf.header import PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
 from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, read_loader_strings
 from imagescan.elf.notes import read_notes
-from imagescan.elf.relocations import read_relocations
-from imagescan.elf.symbols import SymbolTable
+from imagescan.elf.relocations import read_relocations, relocated_words
+from imagescan.elf.symbols import SymbolColumns, SymbolTable, pack_columns, word_column
 from imagescan.errors import MalformedBinary
-from imagescan.layers.values import Body
+from imagescan.layers.values import Body, ColumnStore
 
-MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_INTERPRETER = 4096  # fs/binfmt_elf.c PATH_MAX
 _MAXIMUM_STUB_SIZE = 64 << 10  # bytes; gcompat's loader has 18 KiB
 
@@ -32,11 +31,12 @@ _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
 _LIBC_SONAME = re.compile(r"libc(?:\.so\.6|\.so|\.musl-.*)|ld-.*|ld\.so.*|ld64\.so.*")
 
 
-def read_elf(body: Body) -> ElfFacts:
-    """Read the facts of a file that begins with the ELF magic.
+def read_elf(body: Body, store: ColumnStore) -> ElfFacts:
+    """Read the facts of a file that begins with the ELF magic; its symbols go to ``store``.
 
     Raises:
         MalformedBinary: not even a whole ELF header.
+        LimitExceeded: the store is full.
     """
     header = read_header(body)
     damage = "program headers reach past the end of the file" if header.segments_cut else ""
@@ -45,7 +45,7 @@ def read_elf(body: Body) -> ElfFacts:
     try:
         section = read_dynamic(header, body)
         if section is not None:
-            symbols = _read_symbols(header, body, section)
+            symbols = _read_symbols(header, body, section, store)
     except (MalformedBinary, struct.error, OverflowError) as error:
         damage = damage or str(error)
     return _facts(header, body, section, symbols, damage)
@@ -140,14 +140,16 @@ def _read_interpreter(header: ElfHeader, body: Body) -> tuple[str | None, str]:
     return name, "" if raw.endswith(b"\0") else "interpreter name not terminated"
 
 
-def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> SymbolTable | None:
+def _read_symbols(
+    header: ElfHeader, body: Body, section: DynamicSection, store: ColumnStore
+) -> SymbolTable | None:
     tags = section.tags
     start = header.file_offset(tags[tag.DT_SYMTAB]) if tag.DT_SYMTAB in tags else None
     if start is None:
         return None
     relocated = read_relocations(header, body, tags)
-    first_hashed, hashed = _hashed_symbols(header, body, tags)
-    count = max(hashed, _highest(relocated.immediate, relocated.lazy) + 1)
+    hashed = read_hash_table(header, body, tags)
+    count = max(hashed.symbols, _highest(relocated.immediate, relocated.lazy) + 1)
     got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
     if got_first is not None and got_end is not None:
         count = max(count, got_end)
@@ -159,21 +161,28 @@ def _read_symbols(header: ElfHeader, body: Body, section: DynamicSection) -> Sym
     if tag.DT_VERSYM in tags:
         place = header.file_offset(tags[tag.DT_VERSYM])
         versions = body.read(place, 2 * count) if place is not None else b""
-    immediate, lazy = set(relocated.immediate), set(relocated.lazy)
+    immediate, lazy = relocated.immediate, relocated.lazy
     if got_first is not None and got_end is not None and header.machine == Machine.MIPS:
-        _add_mips_got(header, symbols, got_first, got_end, immediate, lazy)
-    return SymbolTable(
-        elf_class=header.elf_class,
-        order=header.order,
+        immediate, lazy = _with_mips_got(header, symbols, got_first, got_end, immediate, lazy)
+    columns = SymbolColumns(
         symbols=symbols[: len(symbols) // row * row],
         strings=section.strings,
         versions=versions,
-        version_names=tuple((index, *names) for index, names in sorted(section.version_names.items())),
-        immediate=frozenset(immediate),
-        lazy=frozenset(lazy),
-        copied=relocated.copied,
-        first_hashed=first_hashed,
+        hash_table=hashed.table,
+        version_names=word_column(section.version_names),
+        relocated=word_column(relocated_words(immediate, lazy, relocated.copied)),
+    )
+    place_in_store = store.append(pack_columns(columns))
+    return SymbolTable(
+        elf_class=header.elf_class,
+        order=header.order,
+        first_hashed=hashed.first,
+        hash_kind=hashed.kind,
+        has_versions=bool(versions),
         relative_ifunc=relocated.relative_ifunc,
+        offset=place_in_store.offset,
+        length=place_in_store.length,
+        store=store,
     )
 
 
@@ -181,55 +190,11 @@ def _highest(*indices: frozenset[int]) -> int:
     return max((max(one) for one in indices if one), default=-1)
 
 
-def _hashed_symbols(header: ElfHeader, body: Body, tags: dict[int, int]) -> tuple[int, int]:
-    """The first symbol that the hash table holds, and the number of symbols: DT_GNU_HASH ends with
-    a chain, DT_HASH says it."""
-    if tag.DT_GNU_HASH in tags:
-        offset = header.file_offset(tags[tag.DT_GNU_HASH])
-        first, count = _gnu_hash_symbols(header, body, offset) if offset is not None else (0, 0)
-        if count or tag.DT_HASH not in tags:
-            return first, count
-    offset = header.file_offset(tags[tag.DT_HASH]) if tag.DT_HASH in tags else None
-    raw = body.read(offset, 16) if offset is not None else b""
-    if len(raw) < 16:
-        return 1, 0
-    # GNU ld writes 64-bit words for s390x, lld 32-bit ones: a leading zero word tells.
-    wide = header.machine == Machine.S390 and header.elf_class == 64 and raw[:4] == bytes(4)
-    (count,) = struct.unpack_from(header.order + ("Q" if wide else "I"), raw, 8 if wide else 4)
-    return 1, count
-
-
-def _gnu_hash_symbols(header: ElfHeader, body: Body, offset: int) -> tuple[int, int]:
-    raw = body.read(offset, 16)
-    if len(raw) < 16:
-        return 0, 0
-    buckets, first, bloom, _shift = struct.unpack(header.order + "4I", raw)
-    bucket_offset = offset + 16 + bloom * (8 if header.elf_class == 64 else 4)
-    raw = body.read(bucket_offset, 4 * min(buckets, MAXIMUM_SYMBOLS))
-    table = array("I", raw[: len(raw) & ~3])
-    if header.order == ">":
-        table.byteswap()
-    highest = max(table, default=0)
-    if highest < first:
-        # Nothing can be found: whatever symbols there are, all are undefined.
-        return MAXIMUM_SYMBOLS, 0
-    place = bucket_offset + 4 * buckets + 4 * (highest - first)
-    while highest < MAXIMUM_SYMBOLS:
-        chunk = body.read(place, 4096)
-        for (value,) in struct.iter_unpack(header.order + "I", chunk[: len(chunk) & ~3]):
-            highest += 1
-            if value & 1:
-                return first, highest
-        if len(chunk) < 4096:
-            break
-        place += 4096
-    return first, highest
-
-
-def _add_mips_got(
-    header: ElfHeader, symbols: bytes, first: int, end: int, immediate: set[int], lazy: set[int]
-) -> None:
+def _with_mips_got(
+    header: ElfHeader, symbols: bytes, first: int, end: int, immediate: frozenset[int], lazy: frozenset[int]
+) -> tuple[frozenset[int], frozenset[int]]:
     """MIPS binds global offset table entries without relocations; functions have lazy stubs."""
+    at_once, when_called = set(immediate), set(lazy)
     row, layout = (24, "IBBHQQ") if header.elf_class == 64 else (16, "IIIBBH")
     for index in range(first, min(end, len(symbols) // row)):
         fields = struct.unpack_from(header.order + layout, symbols, index * row)
@@ -237,7 +202,8 @@ def _add_mips_got(
             (fields[1], fields[3], fields[4]) if row == 24 else (fields[3], fields[5], fields[1])
         )
         is_stub = section == 0 and value != 0 and info & 15 == 2
-        (lazy if is_stub else immediate).add(index)
+        (when_called if is_stub else at_once).add(index)
+    return frozenset(at_once), frozenset(when_called)
 
 
 def _read_loader_strings(

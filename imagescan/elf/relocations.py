@@ -1,6 +1,6 @@
 """Which symbols the relocations of a file ask for, and when.
 
-Enters the dynamic tags and the body; leaves sets of symbol indices, immediate and lazy apart.
+Enters the dynamic tags and the body; leaves the sets of symbol indices, immediate and lazy apart.
 Follows glibc's ``elf/do-rel.h`` (what is processed at start and what lazily) and the psABI
 supplements for the relocation numbers. Relative relocations (DT_RELR, the DT_RELACOUNT prefix)
 name no symbol and are passed over.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from imagescan.elf import dynamic as tag
 from imagescan.elf.facts import Machine
 from imagescan.elf.header import ElfHeader
+from imagescan.elf.symbols import COPIED, IMMEDIATE, LAZY, RELOCATED_SHIFT
 from imagescan.errors import MalformedBinary
 from imagescan.layers.values import Body
 
@@ -71,6 +72,15 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
         copied=frozenset().union(*(table.of(_COPY.get(header.machine, -1)) for table in tables)),
         relative_ifunc=any(irelative in table.types for table in (*tables, plt)),
     )
+
+
+def relocated_words(immediate: frozenset[int], lazy: frozenset[int], copied: frozenset[int]) -> array[int]:
+    """The sets as one column, ascending (``SymbolColumns.relocated``)."""
+    asked = dict.fromkeys(immediate, IMMEDIATE)
+    for flag, indices in ((LAZY, lazy), (COPIED, copied)):
+        for index in indices:
+            asked[index] = asked.get(index, 0) | flag
+    return array("I", sorted(index << RELOCATED_SHIFT | flags for index, flags in asked.items()))
 
 
 class _Table:

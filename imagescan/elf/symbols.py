@@ -1,18 +1,22 @@
-"""Dynamic symbols of one file, kept as raw columns until binding asks for them.
+"""Dynamic symbols of one file, kept as raw columns off the heap until binding asks for them.
 
-Enters the dynamic section's tables (``symbol_columns``); leaves ``SymbolTable``, which decodes
-itself into definitions and references once. Follows the gABI chapters "Symbol Table" and
-"Relocation" and the GNU symbol versioning supplement. The number of symbols is taken from
+Enters the dynamic section's tables (``SymbolColumns``); leaves ``SymbolTable``, a handle that reads
+them back and decodes definitions and references. Follows the gABI chapters "Symbol Table", "Hash
+Table" and "Relocation" and the GNU symbol versioning supplement. The number of symbols is taken from
 DT_HASH or DT_GNU_HASH and from the relocations, because loaders know no other count either.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import NamedTuple
+
+from imagescan.layers.values import ColumnStore, Place
 
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10
 _BINDINGS = frozenset((_GLOBAL, _WEAK, _UNIQUE))
@@ -22,6 +26,10 @@ _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
 _LOCAL_VISIBILITIES = frozenset((1, 2))  # STV_INTERNAL, STV_HIDDEN
 _HIDDEN_VERSION = 0x8000
 _FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
+
+# One word of the column of relocated symbols: the symbol's index << 3, and what asks for it.
+IMMEDIATE, LAZY, COPIED = 1, 2, 4
+RELOCATED_SHIFT = 3
 
 
 class SymbolReference(NamedTuple):
@@ -54,39 +62,95 @@ class SymbolDefinition(NamedTuple):
     visibility_hidden: bool
 
 
+class VersionName(NamedTuple):
+    """What a version index stands for. ``file`` is empty for a version that the file itself defines,
+    ``hidden`` the hidden bit of the Vernaux."""
+
+    number: int
+    name: bytes
+    file: str
+    hidden: bool
+
+
+class HashKind(IntEnum):
+    """Which hash table a file's look-ups go through."""
+
+    NONE = 0  # none, or one that is cut short
+    SYSTEM_V = 1  # DT_HASH, words of 4 bytes
+    SYSTEM_V_WIDE = 2  # DT_HASH, words of 8 bytes (GNU ld for s390x)
+    GNU = 3  # DT_GNU_HASH, which both loaders prefer
+
+
+class SymbolColumns(NamedTuple):
+    """The raw columns of one file, numbers in the file's byte order unless said otherwise.
+
+    ``symbols`` is the Elf_Sym array, whole rows; ``strings`` the dynamic string table; ``versions``
+    the Elf_Versym array (empty when the file has none). ``hash_table`` is the table of
+    ``SymbolTable.hash_kind`` from its header on and whole: GNU (nbuckets, symoffset, bloom size,
+    bloom shift, bloom words of the class's size, buckets, chains up to the last symbol) or System V
+    (nbucket, nchain, buckets, chains). The lengths of its parts are checked, the indices in it are
+    not: they come from the file.
+
+    ``version_names`` has three little-endian words of 4 bytes for each version index, ascending:
+    index | hidden << 16, offset of the name in ``strings``, 1 + offset of the needed file's name or
+    0. ``relocated`` has one such word for each symbol that a relocation uses, ascending: index <<
+    ``RELOCATED_SHIFT`` | ``IMMEDIATE`` | ``LAZY`` | ``COPIED``.
+    """
+
+    symbols: bytes
+    strings: bytes
+    versions: bytes
+    hash_table: bytes
+    version_names: bytes
+    relocated: bytes
+
+
+_LENGTHS = struct.Struct(f"<{len(SymbolColumns._fields)}I")
+
+
 @dataclass(frozen=True, slots=True)
 class SymbolTable:
-    """The raw columns: ``symbols`` (Elf_Sym array), ``strings``, ``versions`` (Elf_Versym array,
-    empty when the file has none), names of the version indices, and the symbol indices that
-    relocations use, immediate, lazy and COPY ones apart. Bytes are in the file's own byte order.
-    ``first_hashed`` is the first symbol that the hash table holds: earlier ones are never found.
+    """A handle on the columns of one file: some 100 bytes of memory.
+
+    ``order`` is the struct prefix of the file's byte order. ``first_hashed`` is the first symbol
+    that the hash table holds: earlier ones are never found. ``has_versions`` tells whether the file
+    has a versym table (glibc's ``l_versyms``), ``relative_ifunc`` whether it has IRELATIVE
+    relocations, which musl refuses. ``length`` bytes at ``offset`` of ``store`` are the columns.
     """
 
     elf_class: int
     order: str
-    symbols: bytes
-    strings: bytes
-    versions: bytes
-    version_names: tuple[tuple[int, str, str, bool], ...]  # index, name, file, hidden
-    immediate: frozenset[int]
-    lazy: frozenset[int]
-    copied: frozenset[int] = frozenset()
-    first_hashed: int = 1
-    relative_ifunc: bool = False  # IRELATIVE relocations: musl refuses them
+    first_hashed: int
+    hash_kind: HashKind
+    has_versions: bool
+    relative_ifunc: bool
+    offset: int
+    length: int
+    store: ColumnStore = field(compare=False, repr=False)
 
-    @property
-    def has_versions(self) -> bool:
-        """Whether the file has a versym table (glibc's ``l_versyms``)."""
-        return bool(self.versions)
+    def columns(self) -> SymbolColumns:
+        """The columns, read from the store each time: keep them while they are needed.
+
+        Raises:
+            LayerError: the store cannot be read.
+        """
+        packed = self.store.read(Place(self.offset, self.length))
+        columns = []
+        start = _LENGTHS.size
+        for length in _LENGTHS.unpack_from(packed):
+            columns.append(packed[start : start + length])
+            start += length
+        return SymbolColumns(*columns)
 
     def definitions(self) -> Iterator[SymbolDefinition]:
         """Every symbol that a lookup in this file could match (dl-lookup.c check_match, the tests
         that do not depend on the reference)."""
-        names = {index: _bytes(name) for index, name, file, _ in self.version_names if not file}
-        versions = self._version_column()
-        strings, find = self.strings, self.strings.find
+        columns = self.columns()
+        names = {one.number: one.name for one in version_names(columns) if not one.file}
+        versions = self.version_column(columns)
+        strings, find = columns.strings, columns.strings.find
         first = max(self.first_hashed, 1)
-        for index, (name, info, other, section, value) in enumerate(self._rows(first), first):
+        for index, (name, info, other, section, value) in enumerate(self._rows(columns, first), first):
             kind = info & 15
             if section == _UNDEFINED or info >> 4 not in _BINDINGS:
                 continue
@@ -106,18 +170,19 @@ class SymbolTable:
     def references(self, *, weak: bool = False) -> list[SymbolReference]:
         """Every strong undefined symbol that a relocation uses, on request also the weak ones, which
         resolve to 0 silently."""
+        columns = self.columns()
         bindings = (_GLOBAL, _WEAK) if weak else (_GLOBAL,)
-        labels = {index: (_bytes(name), file, hidden) for index, name, file, hidden in self.version_names}
-        versions = self._version_column()
-        strings, find = self.strings, self.strings.find
+        labels = {one.number: one for one in version_names(columns)}
+        versions = self.version_column(columns)
+        strings, find = columns.strings, columns.strings.find
         row, layout = self._layout()
         unpack = struct.Struct(layout).unpack_from
         found = []
-        for index in sorted(self.immediate | self.lazy):
-            if (index + 1) * row > len(self.symbols):
+        for word in words(columns.relocated):
+            index, copied = word >> RELOCATED_SHIFT, bool(word & COPIED)
+            if (index + 1) * row > len(columns.symbols):
                 break
-            name, info, other, section, _value = self._fields(unpack(self.symbols, index * row))
-            copied = index in self.copied
+            name, info, other, section, _value = self._fields(unpack(columns.symbols, index * row))
             if (
                 (section != _UNDEFINED and not copied)
                 or info >> 4 not in bindings
@@ -125,13 +190,22 @@ class SymbolTable:
             ):
                 continue
             number = versions[index] & 0x7FFF if index < len(versions) else 1
-            label, library, hidden = None, "", False
-            if number >= _FIRST_NAMED_VERSION and number in labels:
-                label, library, hidden = labels[number]
+            label = labels.get(number) if number >= _FIRST_NAMED_VERSION else None
             text = strings[name : find(b"\0", name)]
-            lazy = index not in self.immediate
-            found.append(SymbolReference(text, label or None, library, hidden, lazy, copied))
+            lazy = not word & IMMEDIATE
+            if label is None:
+                found.append(SymbolReference(text, None, "", False, lazy, copied))
+            else:
+                version = label.name or None
+                found.append(SymbolReference(text, version, label.file, label.hidden, lazy, copied))
         return found
+
+    def version_column(self, columns: SymbolColumns) -> array[int]:
+        """The version index of each symbol, hidden bit included; shorter where the file's is."""
+        column = array("H", columns.versions[: len(columns.versions) & ~1])
+        if (self.order == ">") is (sys.byteorder == "little"):
+            column.byteswap()
+        return column
 
     def _layout(self) -> tuple[int, str]:
         return (24, self.order + "IBBHQQ") if self.elf_class == 64 else (16, self.order + "IIIBBH")
@@ -144,17 +218,42 @@ class SymbolTable:
             name, value, _size, info, other, section = row
         return name, info, other, section, value
 
-    def _rows(self, first: int) -> Iterator[tuple[int, int, int, int, int]]:
+    def _rows(self, columns: SymbolColumns, first: int) -> Iterator[tuple[int, int, int, int, int]]:
         size, layout = self._layout()
-        rows = struct.iter_unpack(layout, memoryview(self.symbols)[first * size :])
+        rows = struct.iter_unpack(layout, memoryview(columns.symbols)[first * size :])
         return map(self._fields, rows)
 
-    def _version_column(self) -> array[int]:
-        column = array("H", self.versions[: len(self.versions) & ~1])
-        if self.order == ">":
-            column.byteswap()
-        return column
+
+def pack_columns(columns: SymbolColumns) -> bytes:
+    """The columns as one piece, as ``SymbolTable.columns`` reads them."""
+    return b"".join((_LENGTHS.pack(*map(len, columns)), *columns))
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
+def words(column: bytes) -> array[int]:
+    """A column of little-endian words of 4 bytes as numbers."""
+    found = array("I", column)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def word_column(numbers: array[int]) -> bytes:
+    """Numbers of 4 bytes as a little-endian column."""
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def version_names(columns: SymbolColumns) -> Iterator[VersionName]:
+    """What each version index stands for, ascending."""
+    numbers = words(columns.version_names)
+    strings = columns.strings
+    for key, name, file in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+        library = _string(strings, file - 1).decode("utf-8", "surrogateescape") if file else ""
+        yield VersionName(key & 0xFFFF, _string(strings, name), library, bool(key >> 16))
+
+
+def _string(strings: bytes, offset: int) -> bytes:
+    end = strings.find(b"\0", offset)
+    return strings[offset : end if end >= 0 else len(strings)]

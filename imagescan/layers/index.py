@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from imagescan.errors import ImageScanError, LayerError, LimitExceeded, MalformedBinary
 from imagescan.layers.body import FileTooLarge
 from imagescan.layers.builder import IndexBuilder
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary
 from imagescan.layers.compression import Compression, inflate
 from imagescan.layers.paths import decode
 from imagescan.layers.pipeline import Pipeline
 from imagescan.layers.tar import HEAD_BYTES, Member, TarReader
-from imagescan.layers.values import ContentInspector, ImagePath, LayerIndex, UnreadFile
+from imagescan.layers.values import ColumnStore, ContentInspector, ImagePath, LayerIndex, UnreadFile
 from imagescan.layers.verified import VerifiedStream, check_digest
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
@@ -33,10 +35,14 @@ def index_layer(
     descriptor: LayerDescriptor | None,
     inspector: ContentInspector,
     *,
+    store: ColumnStore | None = None,
     on_bytes: Callable[[int], None] | None = None,
     pipelined: bool = False,
 ) -> LayerIndex:
     """Read one layer to its end.
+
+    ``store`` takes what the facts of its files keep off the heap; without one it is a
+    ``TemporaryColumnStore``.
 
     What ``descriptor`` promises (digest, size, diff ID) is checked. ``on_bytes`` is called with
     the number of bytes of each read of ``stream``. With ``pipelined`` reading and inflating run
@@ -57,7 +63,8 @@ def index_layer(
     )
     blocks = iter(verified)
     try:
-        return _index(verified, blocks, descriptor, inspector, where, pipelined)
+        look = _Look(inspector, store or TemporaryColumnStore())
+        return _index(verified, blocks, descriptor, look, where, pipelined)
     except LayerError as error:
         error.where = error.where or where
         if descriptor is not None and descriptor.digest is not None:
@@ -70,7 +77,7 @@ def _index(
     verified: VerifiedStream,
     blocks: Iterator[bytes],
     descriptor: LayerDescriptor | None,
-    inspector: ContentInspector,
+    look: _Look,
     where: str,
     pipelined: bool,
 ) -> LayerIndex:
@@ -80,7 +87,7 @@ def _index(
     already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
     with Pipeline(inflated) if pipelined else nullcontext(inflated) as chunks:
         tar = _HashedTar(chunks, None if already_hashed else algorithm)
-        builder, unread = _walk(TarReader(iter(tar)), inspector)
+        builder, unread = _walk(TarReader(iter(tar)), look)
     diff_id = verified.digest if already_hashed else tar.digest
     if promised is not None:
         check_digest(promised, diff_id, where, "uncompressed layer")
@@ -122,7 +129,7 @@ class _HashedTar:
         return Digest(self._hash.name, self._hash.hexdigest())
 
 
-def _walk(reader: TarReader, inspector: ContentInspector) -> tuple[IndexBuilder, dict[int, UnreadFile]]:
+def _walk(reader: TarReader, look: _Look) -> tuple[IndexBuilder, dict[int, UnreadFile]]:
     builder = IndexBuilder()
     unread: dict[int, UnreadFile] = {}
     for member in reader.members():
@@ -131,7 +138,7 @@ def _walk(reader: TarReader, inspector: ContentInspector) -> tuple[IndexBuilder,
             continue
         path, row = decode(file[0]), file[1]
         try:
-            content = _look(reader, member, path, inspector)
+            content = look(reader, member, path)
         except _UnreadableError as error:
             if len(unread) >= MAXIMUM_UNREAD_FILES:
                 raise LimitExceeded(f"more than {MAXIMUM_UNREAD_FILES} files that cannot be read") from error
@@ -150,20 +157,27 @@ class _UnreadableError(Exception):
         self.reason = error.message
 
 
-def _look(reader: TarReader, member: Member, path: ImagePath, inspector: ContentInspector) -> object | None:
-    """What the inspector makes of the member that was read last."""
-    try:
-        body = reader.body() if member.is_sparse else None
-        head = reader.head() if body is None else body.read(0, HEAD_BYTES)
-        if not inspector.wants(path, member.size, head):
-            return None
-        body = body or reader.body()
-    except FileTooLarge as error:
-        raise _UnreadableError(error) from error
-    try:
-        return inspector.inspect(path, body)
-    except (MalformedBinary, LimitExceeded) as error:
-        raise _UnreadableError(error) from error
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Looks into the files of one layer."""
+
+    inspector: ContentInspector
+    store: ColumnStore
+
+    def __call__(self, reader: TarReader, member: Member, path: ImagePath) -> object | None:
+        """What the inspector makes of the member that was read last."""
+        try:
+            body = reader.body() if member.is_sparse else None
+            head = reader.head() if body is None else body.read(0, HEAD_BYTES)
+            if not self.inspector.wants(path, member.size, head):
+                return None
+            body = body or reader.body()
+        except FileTooLarge as error:
+            raise _UnreadableError(error) from error
+        try:
+            return self.inspector.inspect(path, body, self.store)
+        except (MalformedBinary, LimitExceeded) as error:
+            raise _UnreadableError(error) from error
 
 
 def _living(unread: dict[int, UnreadFile], directories: Directories) -> tuple[UnreadFile, ...]:

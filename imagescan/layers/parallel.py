@@ -13,8 +13,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from imagescan.errors import ImageFormatError
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.index import index_layer
-from imagescan.layers.values import ContentInspector, LayerIndex
+from imagescan.layers.values import ColumnStore, ContentInspector, LayerIndex
 from imagescan.reference import Digest
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 
@@ -39,8 +40,11 @@ def index_image(
     workers: int = 2,
     on_bytes: Callable[[int], None] | None = None,
     on_layer: Callable[[], None] | None = None,
+    new_store: Callable[[], ColumnStore] | None = None,
 ) -> tuple[LayerIndex, ...]:
     """Index every layer of one image; a layer that the image has twice is read once.
+
+    ``new_store`` makes the store of each layer's facts; without it all share a ``TemporaryColumnStore``.
 
     ``workers`` is how many layers are read at a time where the source can open them in any order;
     with more than one, each layer is also inflated in a thread of its own. ``on_bytes`` is called
@@ -50,9 +54,11 @@ def index_image(
         ImageFormatError: the source's streams do not have a layer that the manifest names.
         SourceError, BlobError, LayerError: a layer cannot be had or read; the first one that fails.
     """
+    shared = TemporaryColumnStore()
+    make = new_store or (lambda: shared)
     if source.random_access:
-        return _index_opened(source, image, inspector, workers, on_bytes, on_layer)
-    return _index_streamed(source, image, inspector, workers, on_bytes, on_layer)
+        return _index_opened(source, image, inspector, workers, on_bytes, on_layer, make)
+    return _index_streamed(source, image, inspector, workers, on_bytes, on_layer, make)
 
 
 def _index_opened(
@@ -62,6 +68,7 @@ def _index_opened(
     workers: int,
     on_bytes: Callable[[int], None] | None,
     on_layer: Callable[[], None] | None,
+    new_store: Callable[[], ColumnStore],
 ) -> tuple[LayerIndex, ...]:
     abandoned = threading.Event()
 
@@ -75,7 +82,9 @@ def _index_opened(
         if abandoned.is_set():
             raise _AbandonedError
         with source.open_layer(image, layer) as stream:
-            found = index_layer(stream, layer, inspector, on_bytes=count, pipelined=workers > 1)
+            found = index_layer(
+                stream, layer, inspector, store=new_store(), on_bytes=count, pipelined=workers > 1
+            )
         if on_layer is not None:
             on_layer()
         return found
@@ -108,10 +117,13 @@ def _index_streamed(
     workers: int,
     on_bytes: Callable[[int], None] | None,
     on_layer: Callable[[], None] | None,
+    new_store: Callable[[], ColumnStore],
 ) -> tuple[LayerIndex, ...]:
     found: dict[Digest, LayerIndex] = {}
     for stream in source.layer_streams(image):
-        index = index_layer(stream, None, inspector, on_bytes=on_bytes, pipelined=workers > 1)
+        index = index_layer(
+            stream, None, inspector, store=new_store(), on_bytes=on_bytes, pipelined=workers > 1
+        )
         found[index.diff_id] = index
         if on_layer is not None:
             on_layer()

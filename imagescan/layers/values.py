@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from imagescan.reference import Digest
 
@@ -42,6 +42,37 @@ class Body(Protocol):
         ...
 
 
+class Place(NamedTuple):
+    """Where a ``ColumnStore`` keeps some bytes."""
+
+    offset: int
+    length: int
+
+
+class ColumnStore(Protocol):
+    """Bytes that facts refer to and nobody needs at once, kept off the heap: symbols, strings, hashes.
+
+    Facts hold a store and a place in it, and read when asked. One layer's facts use one store.
+    Both methods may be called from several threads.
+    """
+
+    def append(self, data: bytes) -> Place:
+        """Keep bytes for as long as the store lives.
+
+        Raises:
+            LimitExceeded: the store has no room for them.
+        """
+        ...
+
+    def read(self, place: Place) -> bytes:
+        """Exactly the bytes that ``append`` was given for this place.
+
+        Raises:
+            LayerError: they can no longer be had.
+        """
+        ...
+
+
 class ContentInspector(Protocol):
     """Looks at each regular file as it streams by, and keeps facts of those that matter.
 
@@ -55,8 +86,10 @@ class ContentInspector(Protocol):
         """Whether ``inspect`` should see the whole body; ``head`` is its first bytes (up to 512)."""
         ...
 
-    def inspect(self, path: ImagePath, body: Body) -> object | None:
+    def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object | None:
         """The facts of one file (a frozen value), or None when it is of no interest.
+
+        What is large and rarely needed goes to ``store``; the facts keep its place.
 
         Raises:
             MalformedBinary, LimitExceeded: recorded as an incomplete entry; the layer goes on.
@@ -138,6 +171,10 @@ class LayerIndex(Protocol):
 
     def children(self, directory: ImagePath) -> tuple[str, ...]:
         """Names directly under a directory in this layer, whiteouts not included."""
+        ...
+
+    def paths_named(self, name: str) -> tuple[ImagePath, ...]:
+        """Every path of this layer whose last component is ``name``, without going through all entries."""
         ...
 
     def is_whiteout(self, path: ImagePath) -> bool:

@@ -298,7 +298,8 @@ class _MuslProcess:
 
     def _is_a_libc(self, elf: ElfFacts) -> bool:
         """A file that defines both of these is taken for a libc and replaced by musl itself."""
-        if elf.symbols is None or not all(mark + b"\0" in elf.symbols.strings for mark in _LIBC_MARKS):
+        strings = elf.symbols.columns().strings if elf.symbols is not None else b""
+        if not all(mark + b"\0" in strings for mark in _LIBC_MARKS):
             return False
         return all(map(Exports(elf.symbols).answers_musl, _LIBC_MARKS))
 

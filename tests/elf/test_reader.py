@@ -16,12 +16,13 @@ from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.elf.reader import read_elf
 from imagescan.errors import MalformedBinary
+from imagescan.layers.column_store import TemporaryColumnStore
 from tests.elf.compile import TARGETS, Body, compile_elf, library, program, user
 from tests.requirements import require
 
 
 def read(data: bytes) -> ElfFacts:
-    return read_elf(Body(data))
+    return read_elf(Body(data), TemporaryColumnStore())
 
 
 def by_pyelftools(data: bytes) -> dict[str, object]:

@@ -6,7 +6,7 @@ import hashlib
 import io
 
 from imagescan.layers.index import index_layer
-from imagescan.layers.values import Body, ImagePath, LayerIndex
+from imagescan.layers.values import Body, ColumnStore, ImagePath, LayerIndex
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
 
@@ -23,7 +23,7 @@ class KeepEverything:
         self.head = head
         return True
 
-    def inspect(self, path: ImagePath, body: Body) -> object:
+    def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object:
         content = body.read(0, body.size)
         assert content[:512] == self.head
         return content
@@ -36,7 +36,7 @@ class KeepNothing:
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         return False
 
-    def inspect(self, path: ImagePath, body: Body) -> object:
+    def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object:
         raise AssertionError("not wanted")
 
 

@@ -349,7 +349,7 @@ class TestLimits:
             def wants(self, path, size, head):
                 return True
 
-            def inspect(self, path, body):
+            def inspect(self, path, body, store):
                 raise LimitExceeded("no")
 
         monkeypatch.setattr(index_module, "MAXIMUM_UNREAD_FILES", 3)

@@ -201,7 +201,7 @@ def test_holes_are_zeros(form, parts):
 
 def test_a_sparse_file_of_a_terabyte_takes_no_memory():
     class Peek(KeepEverything):
-        def inspect(self, path, body):
+        def inspect(self, path, body, store):
             return body.size, body.read(2**40 - 20, 100)
 
     parts = pax(("GNU.sparse.size", str(2**40)), ("GNU.sparse.map", f"{2**40 - 4},4")), file(b"a", b"tail")
@@ -279,7 +279,7 @@ class TestBodies:
 
     def test_what_the_inspector_cannot_read_is_recorded(self):
         class Refuse(KeepEverything):
-            def inspect(self, path, body):
+            def inspect(self, path, body, store):
                 raise MalformedBinary("damaged")
 
         found = index(layer(file(b"a", b"old"), file(b"b"), file(b"a", b"new")), inspector=Refuse())
@@ -287,5 +287,5 @@ class TestBodies:
 
 
 class Size(KeepEverything):
-    def inspect(self, path, body):
+    def inspect(self, path, body, store):
         return body.size

@@ -10,6 +10,7 @@ from elftools.elf.elffile import ELFFile
 
 from imagescan.elf.facts import ElfKind
 from imagescan.elf.reader import read_elf
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.rules.examples.elf_writer import MACHINES, ElfStandIn, write_elf
 
 WANTED = ElfStandIn(
@@ -42,7 +43,7 @@ def _text(name: bytes | str | None) -> str | None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_pyelftools_reads_what_was_written(machine: str) -> None:
     values = {name: getattr(WANTED, name) for name in ElfStandIn.__dataclass_fields__}
-    file = ELFFile(BytesIO(write_elf(ElfStandIn(**(values | {"machine": machine})))))
+    file = ELFFile(BytesIO(write_elf(ElfStandIn(**(values | {"machine": machine})))), TemporaryColumnStore())
     segments = list(file.iter_segments())
     (dynamic,) = [segment for segment in segments if isinstance(segment, DynamicSegment)]
     assert [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] == ["liba.so", "libc.so.6"]
@@ -57,7 +58,7 @@ def test_pyelftools_reads_what_was_written(machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_elf_room_reads_what_was_written(machine: str) -> None:
     values = {name: getattr(WANTED, name) for name in ElfStandIn.__dataclass_fields__}
-    facts = read_elf(_Bytes(write_elf(ElfStandIn(**(values | {"machine": machine})))))
+    facts = read_elf(_Bytes(write_elf(ElfStandIn(**(values | {"machine": machine})))), TemporaryColumnStore())
     assert facts.kind is ElfKind.PROGRAM
     assert facts.damage == ""
     assert facts.version_definitions == ("me.so", "ME_1", "ME_2")

@@ -1,0 +1,102 @@
+"""The hash table that look-ups in a file go through, raw, and how many symbols it says there are.
+
+Enters the dynamic tags and the body; leaves ``HashTable``. Follows the gABI chapter "Hash Table"
+(DT_HASH) and, for DT_GNU_HASH, what glibc reads (elf/dl-setup_hash.c, elf/dl-lookup.c) and musl
+(ldso/dynlink.c count_syms, gnu_lookup). Both loaders prefer DT_GNU_HASH where a file has the two.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from typing import NamedTuple
+
+from imagescan.elf import dynamic as tag
+from imagescan.elf.facts import Machine
+from imagescan.elf.header import ElfHeader
+from imagescan.elf.symbols import HashKind
+from imagescan.layers.values import Body
+
+MAXIMUM_SYMBOLS = 4 << 20
+MAXIMUM_HASH_BYTES = 64 << 20  # bytes of bloom filter, or of buckets; libLLVM's have 128 KiB
+
+_CHAIN_PIECE = 4096
+
+
+class HashTable(NamedTuple):
+    """``first`` symbol that the table holds, number of ``symbols`` that it says there are (0 where
+    it says none), and the whole ``table`` from its header on; empty where it is cut short."""
+
+    kind: HashKind
+    first: int
+    symbols: int
+    table: bytes = b""
+
+
+def read_hash_table(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashTable:
+    """Read DT_GNU_HASH, or DT_HASH where there is none."""
+    plain = _read_system_v(header, body, tags)
+    offset = header.file_offset(tags[tag.DT_GNU_HASH]) if tag.DT_GNU_HASH in tags else None
+    if offset is None:
+        return plain
+    found = _read_gnu(header, body, offset)
+    if found.symbols or found.kind is HashKind.NONE:
+        return found if found.symbols else plain
+    return found._replace(symbols=plain.symbols)
+
+
+def _read_system_v(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashTable:
+    offset = header.file_offset(tags[tag.DT_HASH]) if tag.DT_HASH in tags else None
+    raw = body.read(offset, 16) if offset is not None else b""
+    if offset is None or len(raw) < 16:
+        return HashTable(HashKind.NONE, 1, 0)
+    # GNU ld writes 64-bit words for s390x, lld 32-bit ones: a leading zero word tells.
+    wide = header.machine == Machine.S390 and header.elf_class == 64 and raw[:4] == bytes(4)
+    buckets, symbols = struct.unpack_from(header.order + ("2Q" if wide else "2I"), raw)
+    size = (8 if wide else 4) * (2 + buckets + symbols)
+    table = body.read(offset, size) if size <= MAXIMUM_HASH_BYTES else b""
+    if len(table) < size or not buckets:
+        return HashTable(HashKind.NONE, 1, symbols)
+    return HashTable(HashKind.SYSTEM_V_WIDE if wide else HashKind.SYSTEM_V, 1, symbols, table)
+
+
+def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
+    raw = body.read(offset, 16)
+    if len(raw) < 16:
+        return HashTable(HashKind.NONE, 0, 0)
+    buckets, first, bloom, _shift = struct.unpack(header.order + "4I", raw)
+    bloom_size = bloom * (8 if header.elf_class == 64 else 4)
+    if max(bloom_size, 4 * buckets) > MAXIMUM_HASH_BYTES:
+        return HashTable(HashKind.NONE, 0, 0)
+    words_at = offset + 16 + bloom_size
+    chains_at = words_at + 4 * buckets
+    raw = body.read(words_at, 4 * buckets)
+    table = array("I", raw[: len(raw) & ~3])
+    if (header.order == ">") is (sys.byteorder == "little"):
+        table.byteswap()
+    if len(table) < buckets or not bloom:
+        return HashTable(HashKind.NONE, first, 0)
+    highest = max(table, default=0)
+    if highest < first:
+        # Nothing can be found: whatever symbols there are, all are undefined.
+        return HashTable(HashKind.GNU, MAXIMUM_SYMBOLS, 0, body.read(offset, chains_at - offset))
+    end, whole = _end_of_chain(header, body, chains_at + 4 * (highest - first), highest)
+    size = chains_at - offset + 4 * (end - first)
+    if not whole:
+        return HashTable(HashKind.NONE, first, end)
+    return HashTable(HashKind.GNU, first, end, body.read(offset, size))
+
+
+def _end_of_chain(header: ElfHeader, body: Body, place: int, symbol: int) -> tuple[int, bool]:
+    """The number of symbols up to the end of the chain at ``place``, and whether it has an end."""
+    while symbol < MAXIMUM_SYMBOLS:
+        piece = body.read(place, _CHAIN_PIECE)
+        for (value,) in struct.iter_unpack(header.order + "I", piece[: len(piece) & ~3]):
+            symbol += 1
+            if value & 1:
+                return symbol, True
+        if len(piece) < _CHAIN_PIECE:
+            break
+        place += _CHAIN_PIECE
+    return symbol, False
