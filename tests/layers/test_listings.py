@@ -74,7 +74,10 @@ def same(found, listed: list[tarfile.TarInfo]) -> None:
         if info.type == tarfile.SYMTYPE:
             assert entry.target == info.linkname
         elif info.type == tarfile.LNKTYPE:
-            target = by_path[info.linkname.removeprefix("./")]
+            target = by_path.get(info.linkname.removeprefix("./"))
+            if target is None:  # GNU tar cuts a link's name that ustar has no room for
+                assert entry.hard_link == info.linkname.removeprefix("./")
+                continue
             assert (entry.serial, entry.size, entry.mode) == (target.serial, target.size, target.mode)
         else:
             assert (entry.size, entry.mode) == (info.size, info.mode & 0o7777)
