@@ -145,6 +145,11 @@ class RootFilesystem(Protocol):
         """What each layer did at a canonical path: for blame. Empty when it never existed."""
         ...
 
+    def paths_ever(self, name: str) -> tuple[ImagePath, ...]:
+        """Every path with this last component that any layer has, the lowest layer's first, whether it
+        was removed or hidden since or not: for blame."""
+        ...
+
     @property
     def layer_count(self) -> int:
         """How many layers were merged."""

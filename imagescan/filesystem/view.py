@@ -14,6 +14,7 @@ from imagescan.filesystem.values import (
     PathEvent,
     PathResolution,
 )
+from imagescan.layers.values import ImagePath
 
 
 class MergedFilesystem:
@@ -23,6 +24,7 @@ class MergedFilesystem:
         self._overlay = overlay
         self._resolved: dict[str, DirectoryResolution] = {}
         self._contents: tuple[FileEntry, ...] | None = None
+        self._named: dict[str, tuple[ImagePath, ...]] = {}
 
     @property
     def layer_count(self) -> int:
@@ -140,6 +142,20 @@ class MergedFilesystem:
                 events.append(PathEvent(layer, self._removal(layer, path), None))
             before = after
         return tuple(events)
+
+    def paths_ever(self, name: str) -> tuple[ImagePath, ...]:
+        """Every path with this last component that any layer has, the lowest layer's first, whether it
+        was removed or hidden since or not."""
+        known = self._named.get(name)
+        if known is None:
+            location = self._overlay.settled.location
+            found = {
+                ImagePath(location(number, source)): None
+                for number, layer in enumerate(self._overlay.layers)
+                for source in layer.paths_named(name)
+            }
+            known = self._named[name] = tuple(found)
+        return known
 
     def _removal(self, layer: int, path: str) -> LayerAction:
         removed = self._overlay.layers[layer].whiteouts()

@@ -7,6 +7,7 @@ Columns enter (from the builder, or from a cache); ``LayerEntry`` values leave. 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -150,6 +151,24 @@ class ColumnarLayerIndex:
         """Names directly under a directory, sorted, whiteouts not included."""
         number = self._numbers.get(directory)
         return () if number is None else self._names(number)
+
+    def paths_named(self, name: str) -> tuple[ImagePath, ...]:
+        """Every path of this layer whose last component is ``name``, in the directories' order."""
+        wanted = name.encode("utf-8", "surrogateescape")
+        names, starts = self.directories.names, self.directories.name_start
+        found = []
+        at = names.find(wanted) if wanted and b"/" not in wanted else -1
+        while at >= 0:
+            number = bisect_right(starts, at) - 1
+            end = starts[number + 1]
+            following = names.find(b"/", at, end)
+            stop = following if following >= 0 else end
+            begins = at == starts[number] or names[at - 1 : at] == b"/"
+            if begins and stop - at == len(wanted):
+                directory = self.directories.paths[number]
+                found.append(ImagePath(f"{directory}/{name}" if directory else name))
+            at = names.find(wanted, stop)
+        return tuple(found)
 
     def is_whiteout(self, path: ImagePath) -> bool:
         """Whether this layer removes exactly this path of lower layers."""

@@ -7,6 +7,7 @@ dpkg-divert(1) describe the formats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +20,9 @@ from imagescan.packages.values import (
 
 # A package in one of these states has no files of its own.
 _WITHOUT_FILES = frozenset({"not-installed", "config-files"})
-_WANTED = frozenset({"Package", "Status", "Version", "Architecture", "Source"})
+_DEPENDING, _OPTIONAL = ("Pre-Depends", "Depends"), ("Recommends", "Suggests")
+_WANTED = frozenset({"Package", "Status", "Version", "Architecture", "Source", *_DEPENDING, *_OPTIONAL})
+_RELATED = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,21 @@ def read_status(data: bytes) -> Iterator[Package]:
             raise DamagedDatabase("a paragraph without Package or Version")
         name = fields["Package"]
         source = fields.get("Source", name).partition(" ")[0]
-        yield Package(name, fields["Version"], fields.get("Architecture", ""), source, PackageManager.DPKG)
+        yield Package(
+            name,
+            fields["Version"],
+            fields.get("Architecture", ""),
+            source,
+            PackageManager.DPKG,
+            _optional(fields),
+        )
+
+
+def _optional(fields: dict[str, str]) -> tuple[str, ...]:
+    """The packages that relationship fields (deb822; Debian Policy 7.1) name as wanted, not as needed."""
+    needed = {name for field in _DEPENDING for name in _RELATED.findall(fields.get(field, ""))}
+    wanted = (name for field in _OPTIONAL for name in _RELATED.findall(fields.get(field, "")))
+    return tuple(dict.fromkeys(name for name in wanted if name not in needed))
 
 
 def _paragraphs(data: bytes) -> Iterator[dict[str, str]]:

@@ -13,6 +13,7 @@ from imagescan.facts import ImageFacts
 from imagescan.findings import Certainty, Finding
 from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.detectors.common import TIER_ORDER
+from imagescan.rules.detectors.registry import ParameterValue
 from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument
 from imagescan.rules.knowledge import Knowledge
 from imagescan.rules.observation import Observation
@@ -52,15 +53,25 @@ def judge_rule(
         RuleError: its condition fails on an observation.
     """
     known = builtin_knowledge() if knowledge is None else knowledge
-    parameters = (
-        {**rule.parameters, "injected": known.injected} if rule.detector.injected else rule.parameters
-    )
+    parameters = {**rule.parameters, **_known(facts, known, rule.detector.asks)}
     causes: dict[tuple[str, ...], list[Observation]] = {}
     for observation in rule.detector.detect(facts, parameters):
         reported = (observation.tier, observation.certainty) in rule.severity
         if reported and (rule.when is None or rule.when.holds(observation)):
             causes.setdefault(observation.cause, []).append(observation)
     return tuple(_finding(facts, rule, observations, known) for observations in causes.values())
+
+
+def _known(facts: ImageFacts, knowledge: Knowledge, asked: frozenset[str]) -> dict[str, ParameterValue]:
+    """What a detector asks for besides its document's parameters."""
+    values: dict[str, ParameterValue] = {}
+    if "injected" in asked:
+        values["injected"] = knowledge.injected
+    if "packages" in asked:
+        system = (facts.distribution or ("",))[0]
+        architecture = facts.platform.architecture
+        values["packages"] = knowledge.library_packages(system, facts.distribution_version, architecture)
+    return values
 
 
 def _rank(rule: RuleDocument, observation: Observation) -> tuple[int, int, int]:

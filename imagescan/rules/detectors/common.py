@@ -13,7 +13,16 @@ from enum import StrEnum
 from imagescan.elf.facts import ElfKind
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier, TrailLine
-from imagescan.loader.values import Binding, LinkMap, LoaderKind, SearchStep
+from imagescan.loader.values import (
+    Binding,
+    LinkMap,
+    LoadedObject,
+    LoaderKind,
+    Missing,
+    Outcome,
+    Resolution,
+    SearchStep,
+)
 from imagescan.startup.dormant import libc_of
 from imagescan.startup.platforms import runs_on
 from imagescan.startup.tiers import is_executable
@@ -108,6 +117,61 @@ def trail_lines(steps: tuple[SearchStep, ...]) -> tuple[TrailLine, ...]:
         )
         for step in steps
     )
+
+
+def missing_trail(resolution: Resolution) -> tuple[TrailLine, ...]:
+    """Where a request that nothing satisfied was looked for; the request itself where nothing was."""
+    if resolution.trail:
+        return trail_lines(resolution.trail)
+    missing = resolution.missing or Missing("")
+    return (TrailLine("needed", resolution.needed, Outcome.NOT_USED.value, missing.message),)
+
+
+def loaded_object(link_map: LinkMap, opened: str) -> LoadedObject | None:
+    """The object of a link map that was opened by this path."""
+    return next((one for one in link_map.objects if one.path == opened), None)
+
+
+def found_trail(link_map: LinkMap, opened: str) -> tuple[TrailLine, ...]:
+    """The search that found a loaded object; one line where it was found without any."""
+    for position, one in enumerate(link_map.objects):
+        if one.path == opened:
+            trails = (answer.trail for answer in link_map.resolutions if answer.found == position)
+            steps = next(filter(None, trails), ())
+            return trail_lines(steps) or (TrailLine(one.how.value, one.path, Outcome.FOUND.value),)
+    return ()
+
+
+def real_path(link_map: LinkMap, opened: str) -> str:
+    """The canonical path of a loaded object, by the path that it was opened by."""
+    found = loaded_object(link_map, opened)
+    return found.real if found else opened
+
+
+def is_libc_itself(link_map: LinkMap, one: LoadedObject) -> bool:
+    """Whether an object is the dynamic loader or the C library, and so built for no libc."""
+    loader = link_map.loader.path if link_map.loader else None
+    return one.real == loader or one.elf.loader_strings is not None
+
+
+def runs_with(link_map: LinkMap) -> LoaderKind | None:
+    """The libc that a program was built for; for one that does not say, that of its loader."""
+    program = libc_of(link_map.objects[0].elf) if link_map.objects else None
+    return program or (link_map.loader.kind if link_map.loader else None)
+
+
+def built_for_another_libc(link_map: LinkMap, one: LoadedObject) -> bool:
+    """Whether an object was linked against another libc than the program that it is loaded into."""
+    libc = None if is_libc_itself(link_map, one) else libc_of(one.elf)
+    return libc is not None and libc is not runs_with(link_map)
+
+
+def wants_another_libc(link_map: LinkMap, resolution: Resolution) -> bool:
+    """Whether a request is one for the libc (or loader) of an object that was built for another one."""
+    name = resolution.needed
+    musl = name == "libc.so" or name.startswith("libc.musl-")
+    named = musl if runs_with(link_map) is LoaderKind.GLIBC else name.startswith("ld-linux")
+    return named and built_for_another_libc(link_map, link_map.objects[resolution.requester])
 
 
 def bundle_of(path: str) -> str:

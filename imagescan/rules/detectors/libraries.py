@@ -6,16 +6,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.candidates import matches_machine
-from imagescan.loader.values import LinkMap, Outcome, Resolution
-from imagescan.rules.blame import blame_absent, blame_present
-from imagescan.rules.detectors.common import certainty_of, linked_subjects, trail_lines
-from imagescan.rules.detectors.registry import Detector, Parameters, table, text
+from imagescan.loader.values import How, LinkMap, Outcome, Resolution
+from imagescan.rules.blame import blame_absent, blame_environment, blame_lost_link, blame_present
+from imagescan.rules.detectors.common import (
+    certainty_of,
+    linked_subjects,
+    missing_trail,
+    wants_another_libc,
+)
+from imagescan.rules.detectors.optional import optional_package
+from imagescan.rules.detectors.registry import Detector, Parameters, package_table, table, text
 from imagescan.rules.messages import library_missing
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
@@ -23,8 +30,11 @@ from imagescan.startup.platforms import machine_name
 
 VALUES = frozenset(
     {"library", "requester", "reason", "places", "directory", "stopped_by", "machine", "runtime"}
+    | {"optional", "package"}
 )
 MAXIMUM_BLAMED = 500  # causes whose layer is looked for; one file may need 65,000 libraries
+MAXIMUM_DIRECTORIES = 20  # searched directories above which a lost link is looked for
+DEFAULT_CACHE = "/etc/ld.so.cache"
 
 _OTHER_ABI = (Outcome.WRONG_CLASS, Outcome.WRONG_MACHINE)
 
@@ -37,20 +47,23 @@ class LibraryProblem(StrEnum):
     UNUSABLE = "unusable"  # the loader stops at a file that it cannot use
     WRONG_ARCHITECTURE = "wrong-architecture"  # only files of another machine or class
     INJECTED = "injected"  # a container runtime brings it
+    OPTIONAL = "optional"  # the plugin's package only recommends or suggests the package that has it
 
 
 def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Needed entries that nothing satisfies.
 
-    Parameters: ``problem`` (missing, off-search-path, unusable, wrong-architecture, injected). What a
-    container runtime brings has no other problem than that it is not there before.
+    Parameters: ``problem`` (missing, off-search-path, unusable, wrong-architecture, injected, optional).
+    What a container runtime brings has no other problem than that it is not there before.
     """
     wanted = LibraryProblem(text(parameters, "problem"))
     injected = table(parameters, "injected")
+    packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
-    directories: tuple[str, ...] | None = None
     for found, link_map in linked_subjects(facts):
         for resolution in link_map.missing:
+            if wants_another_libc(link_map, resolution):
+                continue  # told by the rule for mixed builds
             name = resolution.needed.rpartition("/")[2]
             runtime = next((by for pattern, by in injected.items() if fnmatchcase(name, pattern)), "")
             if runtime:
@@ -58,24 +71,36 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
                     yield _observe_injected(_Seen(found, link_map, resolution, wanted, ()), runtime)
                 continue
             places = _places(facts, found.elf, name)
-            if _problem(facts, found, resolution, places) is wanted:
-                seen = _Seen(found, link_map, resolution, wanted, places)
+            problem = _problem(facts, found, resolution, places)
+            optional = ("", "")
+            if problem is LibraryProblem.MISSING and found.tier is Tier.PLUGIN:
+                requester = link_map.objects[resolution.requester].real
+                optional = optional_package(facts, packages, requester, name)
+                problem = LibraryProblem.OPTIONAL if optional[0] else problem
+            if problem is wanted:
+                seen = _Seen(found, link_map, resolution, wanted, places, optional)
                 if seen.cause not in blamed:
-                    directories = _directories(facts) if directories is None else directories
                     within = len(blamed) < MAXIMUM_BLAMED
-                    blamed[seen.cause] = _blame(facts, seen, directories) if within else ()
+                    blamed[seen.cause] = _blame(facts, seen) if within else ()
                 yield _observe(seen, blamed[seen.cause])
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One needed entry of one subject that nothing satisfies."""
+    """One needed entry of one subject that nothing satisfies. ``optional`` names the package that would
+    bring it and the one that only recommends or suggests that."""
 
     found: ObjectFacts
     link_map: LinkMap
     resolution: Resolution
     problem: LibraryProblem
     places: tuple[ImagePath, ...]
+    optional: tuple[str, str] = ("", "")
+
+    @property
+    def requester(self) -> str:
+        """Who asks, by its canonical path."""
+        return self.link_map.objects[self.resolution.requester].real
 
     @property
     def stopped_by(self) -> str:
@@ -129,7 +154,7 @@ def _problem(
 
 def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
     found, link_map, resolution, places = seen.found, seen.link_map, seen.resolution, seen.places
-    requester = link_map.objects[resolution.requester].real
+    requester = seen.requester
     certainty, condition = certainty_of(found)
     return Observation(
         cause=seen.cause,
@@ -147,9 +172,11 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
             "stopped_by": seen.stopped_by,
             "machine": machine_name(found.elf),
             "runtime": "",
+            "optional": seen.optional[0],
+            "package": seen.optional[1],
         },
         runtime_message=library_missing(link_map, resolution, is_program=found.tier is not Tier.PLUGIN),
-        trail=trail_lines(resolution.trail),
+        trail=missing_trail(resolution),
         blame=blame,
         condition=condition,
     )
@@ -167,25 +194,45 @@ def _observe_injected(seen: _Seen, runtime: str) -> Observation:
     )
 
 
-def _blame(facts: ImageFacts, seen: _Seen, directories: tuple[str, ...]) -> tuple[Blame, ...]:
+def _blame(facts: ImageFacts, seen: _Seen) -> tuple[Blame, ...]:
+    """Who brought the file that is in the way or out of reach; who removed the library, or the link that
+    led to it; else who brought what asks for it."""
     present = seen.stopped_by or (seen.places[0] if seen.places else "")
-    if present:
-        entry = facts.filesystem.resolve(present).entry
-        return blame_present(facts, entry.path) if entry else ()
-    return blame_absent(facts, _absent_candidates(seen.resolution, directories))
+    blame = [*blame_present(facts, present)] if present else [*blame_absent(facts, _absent(seen.resolution))]
+    if not seen.stopped_by:
+        blame += _lost_links(facts, seen.resolution)
+    if seen.places:
+        blame += _lost_cache(facts, seen.link_map)
+    if any(
+        step.source is How.LIBRARY_PATH and step.candidate == seen.stopped_by
+        for step in seen.resolution.trail
+    ):
+        blame += blame_environment(facts, "LD_LIBRARY_PATH")
+    return tuple(dict.fromkeys(blame)) or blame_present(facts, seen.requester)
 
 
-def _absent_candidates(resolution: Resolution, directories: tuple[str, ...]) -> Iterator[str]:
-    """Where the library may have been: the places searched, then beside every library of the image."""
+def _absent(resolution: Resolution) -> Iterator[str]:
+    """Where the library may have been: the places searched, else anywhere by its name."""
     yield from (step.candidate for step in resolution.trail if step.outcome is Outcome.ABSENT)
-    name = resolution.needed.rpartition("/")[2]
-    yield from (f"{directory}/{name}" for directory in directories)
+    yield resolution.needed.rpartition("/")[2]
 
 
-def _directories(facts: ImageFacts) -> tuple[str, ...]:
-    """The directories that hold objects, sorted."""
-    awake = (found.path for found in facts.objects if found.tier is not Tier.DORMANT)
-    return tuple(sorted({path.rpartition("/")[0] for path in awake}))
+def _lost_links(facts: ImageFacts, resolution: Resolution) -> Iterator[Blame]:
+    """The layers that broke a link above a searched directory."""
+    searched = dict.fromkeys(step.candidate.rpartition("/")[0] for step in resolution.trail)
+    for directory in islice(searched, MAXIMUM_DIRECTORIES):
+        if directory.startswith("/"):
+            yield from blame_lost_link(facts, f"{directory}/")
 
 
-MISSING_LIBRARY = Detector("missing-library", missing_libraries, {"problem": str}, VALUES, injected=True)
+def _lost_cache(facts: ImageFacts, link_map: LinkMap) -> tuple[Blame, ...]:
+    """Who removed the loader's cache."""
+    strings = link_map.loader.elf.loader_strings if link_map.loader and link_map.loader.elf else None
+    cache = (strings.cache_path if strings else "") or DEFAULT_CACHE
+    events = facts.filesystem.events(cache)
+    return blame_absent(facts, [cache]) if events and events[-1].entry is None else ()
+
+
+MISSING_LIBRARY = Detector(
+    "missing-library", missing_libraries, {"problem": str}, VALUES, asks=frozenset({"injected", "packages"})
+)

@@ -6,17 +6,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
-from imagescan.findings import Certainty, Tier
-from imagescan.loader.values import Binding, LinkMap, MissingSymbol
-from imagescan.rules.blame import blame_present
-from imagescan.rules.detectors.common import certainty_of, linked_subjects
+from imagescan.findings import Blame, Certainty, Tier, TrailLine
+from imagescan.loader.values import Binding, How, LinkMap, MissingSymbol
+from imagescan.rules.blame import blame_environment, blame_older, blame_present
+from imagescan.rules.detectors.common import (
+    built_for_another_libc,
+    certainty_of,
+    linked_subjects,
+    loaded_object,
+)
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.messages import symbol_missing
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
 
 VALUES = frozenset({"needed_by", "program", "libraries"})
+MAXIMUM_SCOPE = 40  # objects of a scope that the trail names
 _WHEN_CALLED = "when the program first calls it"
 
 
@@ -40,7 +47,9 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
             asking = symbols[0].needed_by
             if asking not in providers:
                 providers[asking] = expected_in(link_map, symbols)
-            yield replace(_observe(facts, found, link_map, symbols), providers=providers[asking])
+            observed = _observe(facts, found, link_map, symbols)
+            blame = (*observed.blame, *_blame_providers(facts, link_map, symbols, providers[asking]))
+            yield replace(observed, providers=providers[asking], blame=tuple(dict.fromkeys(blame)))
 
 
 def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
@@ -48,6 +57,9 @@ def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
     absent = {resolution.needed for resolution in link_map.missing}
     versions = {(one.library, one.version) for one in link_map.missing_versions}
     for symbol in link_map.missing_symbols:
+        asking = loaded_object(link_map, symbol.needed_by)
+        if asking is not None and built_for_another_libc(link_map, asking):
+            continue  # told by the rule for mixed builds
         explained = symbol.library in absent if symbol.library else bool(absent)
         if not explained and (symbol.library, symbol.version) not in versions:
             yield symbol
@@ -102,9 +114,41 @@ def _observe(
             "libraries": phrase(libraries, 6) or "no library",
         },
         runtime_message=symbol_missing(link_map, first),
+        trail=_scope(link_map, first),
         blame=blame_present(facts, loaded.real),
         condition=condition,
     )
+
+
+def _scope(link_map: LinkMap, symbol: MissingSymbol) -> tuple[TrailLine, ...]:
+    """The objects in which the loader looks for a symbol, in its order (the global scope)."""
+    name = f"{symbol.symbol}@{symbol.version}" if symbol.version else symbol.symbol
+    lines = [
+        TrailLine("global scope", one.path, f"does not define {name}")
+        for one in link_map.objects[:MAXIMUM_SCOPE]
+    ]
+    hidden = len(link_map.objects) - len(lines)
+    if hidden:
+        lines.append(TrailLine("global scope", f"{hidden} more objects", f"do not define {name}"))
+    return tuple(lines)
+
+
+def _blame_providers(
+    facts: ImageFacts, link_map: LinkMap, symbols: list[MissingSymbol], providers: tuple[str, ...]
+) -> list[Blame]:
+    """The layers of the libraries that should have had the symbols."""
+    names = {symbol.symbol.encode("utf-8", "surrogateescape") for symbol in symbols}
+
+    def defines_all(elf: ElfFacts) -> bool:
+        return elf.symbols is not None and names <= {one.name for one in elf.symbols.definitions()}
+
+    blame: list[Blame] = []
+    for one in link_map.objects:
+        if one.real in providers:
+            blame += blame_older(facts, one.path, defines_all)
+            if one.how is How.LIBRARY_PATH:
+                blame += blame_environment(facts, "LD_LIBRARY_PATH")
+    return blame
 
 
 MISSING_SYMBOL = Detector("missing-symbol", missing_symbols, {"binding": str}, VALUES)

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
+from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
-from imagescan.loader.values import LinkMap, LoaderKind, MissingVersion
-from imagescan.rules.blame import blame_present, layer_of
-from imagescan.rules.detectors.common import TIER_ORDER, certainty_of, linked_subjects
+from imagescan.findings import Blame, TrailLine
+from imagescan.loader.values import How, LinkMap, LoaderKind, MissingVersion
+from imagescan.rules.blame import blame_environment, blame_older, blame_present, layer_of
+from imagescan.rules.detectors.common import (
+    TIER_ORDER,
+    certainty_of,
+    found_trail,
+    linked_subjects,
+    loaded_object,
+    real_path,
+)
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.messages import version_missing
 from imagescan.rules.observation import Observation
 
-VALUES = frozenset({"libraries", "highest", "glibc", "providers"})
+VALUES = frozenset({"libraries", "highest", "glibc", "providers", "elsewhere"})
 
 
 @dataclass(slots=True)
@@ -35,17 +45,13 @@ def missing_versions(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
     for found, link_map in linked_subjects(facts):
         for one in link_map.missing_versions:
             if not one.weak:
-                real = _real(link_map, one.needed_by)
+                real = real_path(link_map, one.needed_by)
                 missing.setdefault(real, {})[one.library, one.version] = one
                 listed = sufferers.setdefault(real, [])
                 if not listed or listed[-1][0] is not found:
                     listed.append((found, link_map))
     for group in _groups(facts, {real: list(nodes.values()) for real, nodes in missing.items()}):
         yield from _observe_group(facts, group, sufferers)
-
-
-def _real(link_map: LinkMap, opened: str) -> str:
-    return next((loaded.real for loaded in link_map.objects if loaded.path == opened), opened)
 
 
 def _groups(facts: ImageFacts, missing: dict[str, list[MissingVersion]]) -> list[_Group]:
@@ -94,12 +100,60 @@ def _observe(
             "providers": ", ".join(sorted({node.provider for node in nodes})),
             "highest": max((node.version for node in nodes), key=version_key),
             "glibc": ".".join(map(str, glibc[0])) if glibc and glibc[0] else "",
+            "elsewhere": ", ".join(_elsewhere(facts, link_map, nodes)),
         },
         runtime_message=version_missing(link_map, nodes[0]),
-        blame=blame_present(facts, real),
+        trail=tuple(
+            line for provider, names in _by_provider(nodes) for line in _trail(link_map, provider, names)
+        ),
+        blame=_blame(facts, link_map, real, nodes),
         condition=condition,
-        providers=tuple(dict.fromkeys(_real(link_map, node.provider) for node in nodes)),
+        providers=tuple(dict.fromkeys(real_path(link_map, node.provider) for node in nodes)),
     )
+
+
+def _by_provider(nodes: list[MissingVersion]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each library as opened, with the versions that it lacks."""
+    providers: dict[str, list[str]] = {}
+    for node in nodes:
+        providers.setdefault(node.provider, []).append(node.version)
+    return [(provider, tuple(names)) for provider, names in providers.items()]
+
+
+def _trail(link_map: LinkMap, provider: str, names: tuple[str, ...]) -> tuple[TrailLine, ...]:
+    """How the library was found, and the check that it fails (``_dl_check_map_versions``)."""
+    return (
+        *found_trail(link_map, provider),
+        *(TrailLine("version definitions", provider, f"no {name}") for name in names),
+    )
+
+
+def _blame(
+    facts: ImageFacts, link_map: LinkMap, asking: str, nodes: list[MissingVersion]
+) -> tuple[Blame, ...]:
+    """The layers of who asks, and of the libraries that are too old."""
+    blame = [*blame_present(facts, asking)]
+    for provider, names in _by_provider(nodes):
+        blame += blame_older(facts, provider, partial(_defines, names))
+        loaded = loaded_object(link_map, provider)
+        if loaded is not None and loaded.how is How.LIBRARY_PATH:
+            blame += blame_environment(facts, "LD_LIBRARY_PATH")
+    return tuple(dict.fromkeys(blame))
+
+
+def _defines(names: tuple[str, ...], elf: ElfFacts) -> bool:
+    return set(names) <= set(elf.version_definitions)
+
+
+def _elsewhere(facts: ImageFacts, link_map: LinkMap, nodes: list[MissingVersion]) -> Iterator[str]:
+    """Files of the image that would have been new enough, had the loader found them first."""
+    for provider, names in _by_provider(nodes):
+        soname = provider.rpartition("/")[2]
+        taken = real_path(link_map, provider)
+        for found in facts.objects:
+            other = found.elf.soname == soname and found.path != taken
+            if other and _defines(names, found.elf):
+                yield found.path
 
 
 def version_key(version: str) -> tuple[str, tuple[int, ...]]:
