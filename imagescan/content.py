@@ -1,9 +1,9 @@
 """What a regular file is, told from its bytes: the one inspector that layers are read with.
 
-A path and a ``Body`` enter; ``ElfFacts``, ``Script``, ``ForeignBinary``, ``KeptFile``,
-``DatabaseFile`` or None leave. Mode and name do not matter for programs; a handful of small files
-that loaders and the runtime read (caches, path files, accounts) are kept by name, and the package
-databases compressed. Formats: gABI, fs/binfmt_script.c,
+A path and a ``Body`` enter; ``ElfFacts``, ``Script``, ``ForeignBinary``, ``Archive``, ``KeptFile``,
+``DatabaseFile`` or None leave. Mode and name do not matter for programs; archives are told by both;
+a handful of small files that loaders and the runtime read (caches, path files, accounts) are kept by
+name, and the package databases compressed. Formats: gABI, fs/binfmt_script.c,
 Mach-O ``loader.h``, Microsoft's PE format.
 """
 
@@ -13,6 +13,7 @@ import re
 import struct
 from dataclasses import dataclass
 
+from imagescan.archives.reader import ARCHIVE_SUFFIXES, read_archive
 from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
@@ -25,7 +26,8 @@ MAXIMUM_DATABASES = 256 << 20  # compressed bytes of all package database files 
 
 _SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
 _KEPT = re.compile(
-    r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release)"
+    r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release"
+    r"|[^/]*\.dist-info/WHEEL)"
 )
 _DATABASE = re.compile(
     r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
@@ -33,6 +35,7 @@ _DATABASE = re.compile(
     r"|(?:var/lib|usr/lib/sysimage|usr/share)/rpm/(?:rpmdb\.sqlite(?:-wal)?|Packages(?:\.db)?)"
 )
 _DATABASE_STARTS = ("var/lib/", "lib/apk/", "usr/lib/apk/", "usr/lib/sysimage/", "usr/share/rpm/")
+_ARCHIVE_START = b"PK\3\4"
 _MACH_O_STARTS = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 _MACH_O_FAT = b"\xca\xfe\xba\xbe"
 _MAXIMUM_FAT_ARCHITECTURES = 30  # Java class files share the magic; their version there is 45 or more
@@ -80,7 +83,7 @@ class FileInspector:
         start = head[:4]
         if start == ELF_MAGIC or start[:2] in (b"#!", b"MZ") or head[:5] == _SCRIPT_STARTS[1]:
             return True
-        if start in _MACH_O_STARTS or start == _MACH_O_FAT:
+        if start in _MACH_O_STARTS or start == _MACH_O_FAT or _is_archive(path, start):
             return True
         return _KEPT.fullmatch(path) is not None or _is_database(path)
 
@@ -97,6 +100,8 @@ class FileInspector:
         if _KEPT.fullmatch(path):
             return _keep(body)
         head = body.read(0, 512)
+        if _is_archive(path, head[:4]):
+            return read_archive(body, store)
         if head.startswith(ELF_MAGIC):
             # Too short to be one: what a loader says of it follows from its size alone.
             return read_elf(body, store) if body.size >= 52 else None
@@ -117,6 +122,10 @@ class FileInspector:
 
 def _is_database(path: ImagePath) -> bool:
     return path.startswith(_DATABASE_STARTS) and _DATABASE.fullmatch(path) is not None
+
+
+def _is_archive(path: ImagePath, start: bytes) -> bool:
+    return start == _ARCHIVE_START and path.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def _keep(body: Body) -> KeptFile:
