@@ -24,7 +24,7 @@ from imagescan.scripts import Script
 from imagescan.sources.values import ImageManifest
 from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
-from imagescan.startup.dormant import dormant_objects, nested_roots, sleeps_by_path
+from imagescan.startup.dormant import dormant_objects, failing_variants, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
 from imagescan.startup.tiers import assign_tiers, is_executable
@@ -166,6 +166,7 @@ def gather_facts(
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
     opened, exhausted = _open_plugins(elves, tiers, link_maps, opener) if opener else ({}, False)
+    tiers = {**tiers, **dict.fromkeys(_failing_variants(tiers, link_maps, opened), Tier.DORMANT)}
     if exhausted:
         incomplete = (*incomplete, Incomplete("", "too many plugins to put all of them into their hosts"))
     objects = tuple(
@@ -223,6 +224,18 @@ def _open_plugins(
             if found is not None:
                 opened[path] = found
     return opened, hosts.exhausted
+
+
+def _failing_variants(
+    tiers: Mapping[ImagePath, Tier],
+    link_maps: Mapping[ImagePath, LinkMap],
+    opened: Mapping[ImagePath, OpenedPlugin],
+) -> frozenset[ImagePath]:
+    """Plugins that fail where another variant of the same thing does not."""
+    plugins = (path for path in link_maps if tiers.get(path) is Tier.PLUGIN)
+    return failing_variants(
+        {path: opened[path].link_map if path in opened else link_maps[path] for path in plugins}
+    )
 
 
 def _survey(

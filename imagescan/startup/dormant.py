@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from imagescan.elf.facts import ElfFacts, ElfKind, Machine
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import LoaderKind
+from imagescan.loader.values import LinkMap, LoaderKind
 from imagescan.reference import Platform
 from imagescan.startup.platforms import architecture_of, runs_on
 
@@ -49,6 +49,12 @@ _WORDS = {name: re.compile(_BOUNDARY.format(words), re.I) for name, words in _AR
 _ANY_ARCHITECTURE = re.compile(_BOUNDARY.format("|".join(_ARCHITECTURE_WORDS.values())), re.I)
 _LIBC_WORD = re.compile(r"[-_.]?(?:linux)?(?:musl|gnu|glibc)(?:eabi(?:hf)?)?(?![A-Za-z])", re.I)
 _SYSTEM_WORD = re.compile(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|windows|win|freebsd|android"), re.I)
+_OTHER_SYSTEM_WORD = re.compile(_BOUNDARY.format(r"android|freebsd|openbsd|netbsd|sunos"), re.I)
+# Node.js addons come once for each binary interface too: abi115, node-v115, node/115, glibc-115-Release.
+_INTERFACE_WORD = re.compile(
+    r"(?:(?<=[-_./])(?:abi|node-v|napi-v)|(?<=[/*])-?)\d{1,3}(?:-Release)?(?=[./])", re.I
+)
+_MARK = re.compile(r"(?<![-_.])[-_.]*\*")
 _JOINTS = "-_."
 _CPU_MACHINES = frozenset(Machine)
 
@@ -122,18 +128,57 @@ def _is_foreign_variant(path: ImagePath, elf: ElfFacts, platform: Platform) -> b
 def _unusable_variants(
     objects: Mapping[ImagePath, ElfFacts], platform: Platform, libcs: frozenset[LoaderKind]
 ) -> frozenset[ImagePath]:
-    """Files for which another of the same name, but for architecture or libc words, is usable."""
-    families: dict[str, list[ImagePath]] = defaultdict(list)
-    for path in objects:
-        family = variant_family(path)
-        if family != path:
-            families[family].append(path)
-    sleeping: set[ImagePath] = set()
-    for members in families.values():
-        unusable = [path for path in members if not usable(objects[path], platform, libcs)]
-        if len(unusable) < len(members):
-            sleeping.update(unusable)
-    return frozenset(sleeping)
+    """Variants that this image cannot use, beside one that it can."""
+
+    def fails(path: ImagePath) -> bool:
+        return not usable(objects[path], platform, libcs) or bool(_OTHER_SYSTEM_WORD.search(path))
+
+    return _failing_beside_usable(objects, fails)
+
+
+def failing_variants(in_use: Mapping[ImagePath, LinkMap]) -> frozenset[ImagePath]:
+    """Variants that lack libraries or versions here, beside one for the same machine that does not.
+
+    What loads them tries one after the other, or takes the one for its own binary interface.
+
+    Args:
+        in_use: plugins with what happens when they are opened.
+    """
+    by_machine: dict[tuple[int, int], list[ImagePath]] = defaultdict(list)
+    for path, link_map in in_use.items():
+        elf = link_map.objects[0].elf
+        by_machine[elf.machine, elf.elf_class].append(path)
+
+    def fails(path: ImagePath) -> bool:
+        return bool(in_use[path].missing or in_use[path].missing_versions)
+
+    found = (_failing_beside_usable(paths, fails) for paths in by_machine.values())
+    return frozenset[ImagePath]().union(*found)
+
+
+def _failing_beside_usable(
+    paths: Iterable[ImagePath], fails: Callable[[ImagePath], bool]
+) -> frozenset[ImagePath]:
+    """Paths that name a variant and fail, where another variant of the same thing does not."""
+    failing: dict[str, list[ImagePath]] = defaultdict(list)
+    working = []
+    for path in paths:
+        if not fails(path):
+            working.append(path)
+        elif (family := without_words(path)) != path:
+            failing[family].append(path)
+    if not failing:
+        return frozenset()
+    families = {without_words(path) for path in working}
+    return frozenset(path for family, members in failing.items() if family in families for path in members)
+
+
+def without_words(path: str) -> str:
+    """The path as it would be if there were no variants: ``a.musl.node`` is a variant of ``a.node``."""
+    words = (_LIBC_WORD, _ANY_ARCHITECTURE, _SYSTEM_WORD, *((_INTERFACE_WORD,) * path.endswith(".node")))
+    for word in words:
+        path = word.sub("*", path)
+    return _MARK.sub("", path)
 
 
 def variant_family(path: str) -> str:

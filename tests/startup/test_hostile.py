@@ -12,7 +12,7 @@ from imagescan.rules.catalogue import builtin_rules
 from imagescan.rules.examples.image import example_facts
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
 from imagescan.rules.judge import judge
-from imagescan.startup.dormant import variant_family
+from imagescan.startup.dormant import variant_family, without_words
 from imagescan.startup.shell_form import command_line, first_command, hands_over_arguments, is_login_shell
 
 MANY = 200_000
@@ -67,3 +67,4 @@ def test_command_lines_made_to_be_slow() -> None:
 def test_names_made_to_be_slow() -> None:
     for name in ("-" * MANY, "-_." * MANY, "*" * MANY, "x86-" * 1000, "musl-" * 1000):
         variant_family(f"/{name}/x")
+        without_words(f"/{name}/{name}.node")

@@ -103,6 +103,67 @@ def test_variants_for_another_machine_or_libc_sleep_beside_a_usable_one() -> Non
     assert tier(facts, "/n/y.linux-x64-musl.node") is Tier.PLUGIN  # alone: no usable one beside it
 
 
+def test_a_variant_without_a_word_for_its_libc_is_the_usable_one() -> None:
+    facts = facts_of("""
+        base: debian
+        files:
+          /m/level/prebuilds/linux-x64/level.node: {library: {needed: [libc.so.6]}}
+          /m/level/prebuilds/linux-x64/level.musl.node: {library: {needed: [libc.musl-x86_64.so.1]}}
+    """)
+    assert tier(facts, "/m/level/prebuilds/linux-x64/level.node") is Tier.PLUGIN
+    assert tier(facts, "/m/level/prebuilds/linux-x64/level.musl.node") is Tier.DORMANT
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pprof/linux-x64/pprof.musl.node.abi108.node", "pprof/linux-x64/pprof.node.abi108.node"),
+        ("zeromq/linux/x64/node/108/addon.node", "zeromq/linux/x64/node/glibc-115-Release/addon.node"),
+        ("zeromq/linux/x64/node/musl-127-Release/addon.node", "zeromq/linux/x64/node/115/addon.node"),
+        ("lmdb/prebuilds/linux-x64/node.abi93.musl.node", "lmdb/prebuilds/linux-x64/node.abi93.glibc.node"),
+    ],
+)
+def test_an_addon_is_shipped_for_each_binary_interface_of_node(one: str, other: str) -> None:
+    facts = facts_of(f"""
+        base: debian
+        files:
+          /m/{one}: {{library: {{needed: [libc.musl-x86_64.so.1]}}}}
+          /m/{other}: {{library: {{needed: [libc.so.6]}}}}
+    """)
+    assert (tier(facts, f"/m/{one}"), tier(facts, f"/m/{other}")) == (Tier.DORMANT, Tier.PLUGIN)
+
+
+def test_a_variant_for_another_system_sleeps_beside_one_for_linux() -> None:
+    facts = facts_of("""
+        base: debian
+        files:
+          /m/argon2/prebuilds/freebsd-x64/argon2.glibc.node: {library: {needed: [libc.so.7]}}
+          /m/argon2/prebuilds/linux-x64/argon2.glibc.node: {library: {needed: [libc.so.6]}}
+          /n/prebuilds/freebsd-x64/alone.node: {library: {needed: [libc.so.7]}}
+    """)
+    assert tier(facts, "/m/argon2/prebuilds/freebsd-x64/argon2.glibc.node") is Tier.DORMANT
+    assert tier(facts, "/m/argon2/prebuilds/linux-x64/argon2.glibc.node") is Tier.PLUGIN
+    assert tier(facts, "/n/prebuilds/freebsd-x64/alone.node") is Tier.PLUGIN
+
+
+def test_a_variant_that_fails_here_sleeps_beside_one_that_does_not() -> None:
+    facts = facts_of("""
+        base: debian
+        files:
+          /m/linux/x64/glibc-115-Release/a.node:
+            {library: {needed: [libc.so.6], version_needs: {libc.so.6: [GLIBC_2.99]}}}
+          /m/linux/x64/glibc-127-Release/a.node: {library: {needed: [libc.so.6]}}
+          /n/linux-x64/b.node: {library: {needed: [libgone.so.1]}}
+          /n/linux-arm64/b.node: {library: {machine: aarch64, needed: [libc.so.6]}}
+          /p/c.node: {library: {needed: [libgone.so.1]}}
+          /q/c.node: {library: {needed: [libc.so.6]}}
+    """)
+    assert tier(facts, "/m/linux/x64/glibc-115-Release/a.node") is Tier.DORMANT
+    assert tier(facts, "/m/linux/x64/glibc-127-Release/a.node") is Tier.PLUGIN
+    assert tier(facts, "/n/linux-x64/b.node") is Tier.PLUGIN
+    assert tier(facts, "/p/c.node") is Tier.PLUGIN
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
