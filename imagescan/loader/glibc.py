@@ -27,13 +27,14 @@ from imagescan.loader.search import DirectoryList, GlibcSearch, SearchPlan, Sear
 from imagescan.loader.tokens import TokenValues, expand, has_token, origin_is_first_component
 from imagescan.loader.values import (
     How,
-    LinkMap,
+    LinkProblems,
     LoadedObject,
     LoaderFault,
     LoaderIdentity,
     Missing,
     OptionalLibrary,
     Outcome,
+    WholeLinkMap,
 )
 from imagescan.loader.versions import check_versions
 
@@ -143,13 +144,13 @@ class _GlibcProcess:
         self._interpreter = self._map_interpreter()
         self._library_path = self._library_path_list()
 
-    def run(self) -> LinkMap:
+    def run(self) -> WholeLinkMap:
         """Load everything, then check versions and symbols."""
         self._preload()
         self._load_all_needed()
         return self._result(self._main, 0, 0)
 
-    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its
         own run paths and the program's RPATH count, and what is loaded already answers."""
         known, asked = len(self._process.objects), len(self._process.requests)
@@ -188,7 +189,7 @@ class _GlibcProcess:
                 if one.elf.filters or one.elf.auxiliaries:
                     position = 0  # what is put before an object comes first
 
-    def _result(self, of: Mapped, known: int, asked: int, *, now: bool = False) -> LinkMap:
+    def _result(self, of: Mapped, known: int, asked: int, *, now: bool = False) -> WholeLinkMap:
         """The link map, with checks of the objects from position ``known`` on only."""
         objects, resolutions, needed = self._process.finish()
         missing_names = frozenset(one.needed for one in resolutions if one.missing)
@@ -208,15 +209,13 @@ class _GlibcProcess:
         faults += start_faults(
             objects[known:], self._loader._identity.version, self._environment, self._interpreter.real
         )
-        return LinkMap(
-            program=of.real,
-            loader=self._loader._identity,
-            objects=objects,
-            resolutions=resolutions[asked:],
+        problems = LinkProblems(
+            missing=tuple(one for one in resolutions[asked:] if one.missing),
             missing_versions=versions,
             missing_symbols=self._loader._binder.missing(objects, needed, known, bind_now=bind_now),
             faults=(*self._faults, *faults),
         )
+        return WholeLinkMap(of.real, self._loader._identity, objects, resolutions[asked:], problems)
 
     def _map_interpreter(self) -> Mapped:
         """The loader itself: findable by PT_INTERP and soname, in the list once somebody asks."""

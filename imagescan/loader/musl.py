@@ -21,13 +21,14 @@ from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
 from imagescan.loader.tokens import expand_musl
 from imagescan.loader.values import (
     How,
-    LinkMap,
+    LinkProblems,
     LoaderFault,
     LoaderIdentity,
     Missing,
     OptionalLibrary,
     Outcome,
     SearchStep,
+    WholeLinkMap,
 )
 
 _RESERVED = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
@@ -113,13 +114,13 @@ class _MuslProcess:
         variable = self._environment.variable("LD_LIBRARY_PATH")
         self._library_path = () if self._secure else split_path(variable)
 
-    def run(self) -> LinkMap:
+    def run(self) -> WholeLinkMap:
         """Load everything, then relocate everything: musl binds all symbols at start."""
         self._preload()
         self._load_all_needed(0)
         return self._result(self._main, 0, 0, now=True)
 
-    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dlopen``): the program is who needs
         it, and calls that a lazy opener leaves unresolved may never be made."""
         known, asked = len(self._process.objects), len(self._process.requests)
@@ -147,7 +148,7 @@ class _MuslProcess:
                 self._process.requests.append(self._load_library(name, one))
             position += 1
 
-    def _result(self, of: Mapped, known: int, asked: int, *, now: bool) -> LinkMap:
+    def _result(self, of: Mapped, known: int, asked: int, *, now: bool) -> WholeLinkMap:
         """The link map, with checks of the objects from position ``known`` on only."""
         objects, resolutions, needed = self._process.finish()
         for one in self._process.objects[known:]:
@@ -158,14 +159,12 @@ class _MuslProcess:
                 message = "loaded although it is for another machine: musl does not look at e_machine"
                 self._faults.append(LoaderFault("wrong-machine-loaded", one.path, message))
         self._faults += musl_relr_faults(objects[known:], self._loader.identity.version)
-        return LinkMap(
-            program=of.real,
-            loader=self._loader.identity,
-            objects=objects,
-            resolutions=resolutions[asked:],
+        problems = LinkProblems(
+            missing=tuple(one for one in resolutions[asked:] if one.missing),
             missing_symbols=self._loader.binder.missing(objects, needed, known, bind_now=now),
             faults=tuple(self._faults),
         )
+        return WholeLinkMap(of.real, self._loader.identity, objects, resolutions[asked:], problems)
 
     def _map_self(self) -> Mapped:
         identity = self._loader.identity

@@ -15,23 +15,23 @@ from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import (
     How,
-    LinkMap,
     LoadedObject,
     Missing,
     OptionalLibrary,
     Resolution,
     SearchStep,
+    WholeLinkMap,
 )
 
 
 class LoaderProcess(Protocol):
     """One program in the hands of its loader; each loader has its own."""
 
-    def run(self) -> LinkMap:
+    def run(self) -> WholeLinkMap:
         """Load everything that the program needs, and check it."""
         ...
 
-    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> LinkMap:
+    def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program."""
         ...
 

@@ -27,11 +27,12 @@ from imagescan.loader.musl import MuslLoader
 from imagescan.loader.process import LoaderProcess
 from imagescan.loader.values import (
     How,
-    LinkMap,
+    LinkProblems,
     LoadedObject,
     LoaderFault,
     LoaderIdentity,
     LoaderKind,
+    WholeLinkMap,
 )
 
 MAXIMUM_EDGES = 4_000_000  # needed entries of all link maps of an image; the largest seen has 600,000
@@ -45,13 +46,13 @@ class Simulation:
     def __init__(self, filesystem: RootFilesystem, environment: ProcessEnvironment) -> None:
         self._filesystem = filesystem
         self._environment = environment
-        self._link_maps: dict[str, LinkMap] = {}
+        self._link_maps: dict[str, WholeLinkMap] = {}
         self._edges = 0
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
 
-    def link_map(self, path: ImagePath) -> LinkMap:
+    def link_map(self, path: ImagePath) -> WholeLinkMap:
         """What loading one ELF file does. A static or foreign file has no loader and only itself.
 
         Raises:
@@ -69,7 +70,7 @@ class Simulation:
                 )
         return found
 
-    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
+    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
         """What happens when a program opens shared objects by their paths (``dlopen``), one after
         the other: the answer for the last of them.
 
@@ -94,7 +95,7 @@ class Simulation:
             raise KeyError(path)
         return entry, entry.content
 
-    def _make(self, entry: FileEntry, elf: ElfFacts) -> LinkMap:
+    def _make(self, entry: FileEntry, elf: ElfFacts) -> WholeLinkMap:
         is_program = elf.kind == ElfKind.PROGRAM
         interpreter = elf.interpreter if is_program else self._library_interpreter(elf)
         if interpreter is None:
@@ -102,13 +103,15 @@ class Simulation:
         identity = self._identity(interpreter)
         refusal = kernel_refusal(elf, identity, self._environment)
         if refusal is not None:
-            return replace(_alone(entry, elf, identity), interpreter_fault=refusal if is_program else None)
+            return _alone(entry, elf, identity, refusal if is_program else None)
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
         process = loader.start(entry, elf, is_program=is_program)
         link_map = process.run()
-        return replace(link_map, optional_missing=process.announced()) if elf.dlopen_notes else link_map
+        if not elf.dlopen_notes:
+            return link_map
+        return replace(link_map, problems=replace(link_map.problems, optional_missing=process.announced()))
 
     def _identity(self, interpreter: str) -> LoaderIdentity:
         found = self._identities.get(interpreter)
@@ -169,18 +172,24 @@ def _abi(elf: ElfFacts) -> _Abi:
     return elf.machine, elf.elf_class, elf.little_endian
 
 
-def _alone(entry: FileEntry, elf: ElfFacts, identity: LoaderIdentity | None) -> LinkMap:
+def _alone(
+    entry: FileEntry,
+    elf: ElfFacts,
+    identity: LoaderIdentity | None,
+    refusal: tuple[str, str] | None = None,
+) -> WholeLinkMap:
     only = LoadedObject(entry.path, entry.path, entry.inode, elf, entry.path, -1, How.PROGRAM)
     faults = []
     if elf.kind == ElfKind.STATIC and elf.needed:
         # The kernel starts it, nobody loads what it needs, and the first call goes astray.
         faults.append(LoaderFault("no-interpreter", entry.path, "Segmentation fault"))
-    return LinkMap(program=entry.path, loader=identity, objects=(only,), faults=tuple(faults))
+    problems = LinkProblems(faults=tuple(faults), interpreter_fault=refusal)
+    return WholeLinkMap(entry.path, identity, (only,), (), problems)
 
 
 def _open_plugins(
     start: Callable[[], LoaderProcess], plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
-) -> LinkMap:
+) -> WholeLinkMap:
     """Start a program, let it open plugins by path; what is missing is missing for the last."""
     opened: list[tuple[FileEntry, ElfFacts]] = []
     for plugin in plugins:

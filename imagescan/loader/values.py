@@ -5,8 +5,10 @@ Names follow glibc (link map, search path, scope) and ``loader.md`` sections 1 a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import PathResolution
@@ -204,19 +206,16 @@ class LoaderIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkMap:
-    """What the dynamic loader would do with one program (or one library, asked as if it were).
+class LinkProblems:
+    """All that a link map has to say besides what is loaded; nothing at all for a healthy one.
 
-    ``objects`` is in load order, the program first; ``resolutions`` has every needed entry of
-    every object, in the order asked. ``optional_missing`` are the program's own announcements of
-    ``dlopen`` that no library answers. ``interpreter_fault`` is set when the kernel refuses the
-    program before any library matters: (errno name, message).
+    ``missing`` are the requests that nothing satisfies, in the order asked (their positions are those
+    of the link map's objects), ``optional_missing`` the program's own announcements of ``dlopen`` that no
+    library answers. ``interpreter_fault`` is set when the kernel refuses the program before any library
+    matters: (errno name, message).
     """
 
-    program: ImagePath
-    loader: LoaderIdentity | None
-    objects: tuple[LoadedObject, ...] = ()
-    resolutions: tuple[Resolution, ...] = ()
+    missing: tuple[Resolution, ...] = ()
     missing_versions: tuple[MissingVersion, ...] = ()
     missing_symbols: tuple[MissingSymbol, ...] = ()
     faults: tuple[LoaderFault, ...] = ()
@@ -231,7 +230,142 @@ class LinkMap:
         immediate = [one for one in self.missing_symbols if one.binding is Binding.IMMEDIATE]
         return 1000 * len(self.missing) + 100 * len(versions) + 10 * len(refusals) + len(immediate)
 
+
+NO_PROBLEMS = LinkProblems()
+
+
+class LinkMap(Protocol):
+    """What the dynamic loader would do with one program (or one library, asked as if it were).
+
+    Its problems are at hand; what is loaded may be worked out only when asked for, because an image has
+    thousands of link maps and few whose objects anybody looks at.
+    """
+
+    @property
+    def program(self) -> ImagePath:
+        """The canonical path of the file."""
+        ...
+
+    @property
+    def loader(self) -> LoaderIdentity | None:
+        """The loader that serves it, None for a file that needs none."""
+        ...
+
+    @property
+    def objects(self) -> tuple[LoadedObject, ...]:
+        """What is loaded, in load order, the program first."""
+        ...
+
+    @property
+    def resolutions(self) -> tuple[Resolution, ...]:
+        """Every needed entry of every object, in the order asked."""
+        ...
+
     @property
     def missing(self) -> tuple[Resolution, ...]:
         """The requests that nothing satisfied, in the order asked."""
-        return tuple(resolution for resolution in self.resolutions if resolution.missing)
+        ...
+
+    @property
+    def missing_versions(self) -> tuple[MissingVersion, ...]:
+        """Versions that a library does not define."""
+        ...
+
+    @property
+    def missing_symbols(self) -> tuple[MissingSymbol, ...]:
+        """Symbols that nothing in scope defines."""
+        ...
+
+    @property
+    def faults(self) -> tuple[LoaderFault, ...]:
+        """Other reasons why the loader refuses, or what it complains of."""
+        ...
+
+    @property
+    def optional_missing(self) -> tuple[OptionalLibrary, ...]:
+        """Announced libraries that are not there."""
+        ...
+
+    @property
+    def interpreter_fault(self) -> tuple[str, str] | None:
+        """Why the kernel refuses the program: (errno name, message)."""
+        ...
+
+    @property
+    def obstacles(self) -> int:
+        """How much keeps it from being loaded (``LinkProblems.obstacles``)."""
+        ...
+
+
+class _Problems:
+    """The problems of a link map as attributes of its own."""
+
+    __slots__ = ()
+
+    problems: LinkProblems
+
+    @property
+    def missing(self) -> tuple[Resolution, ...]:
+        """See ``LinkMap``."""
+        return self.problems.missing
+
+    @property
+    def missing_versions(self) -> tuple[MissingVersion, ...]:
+        """See ``LinkMap``."""
+        return self.problems.missing_versions
+
+    @property
+    def missing_symbols(self) -> tuple[MissingSymbol, ...]:
+        """See ``LinkMap``."""
+        return self.problems.missing_symbols
+
+    @property
+    def faults(self) -> tuple[LoaderFault, ...]:
+        """See ``LinkMap``."""
+        return self.problems.faults
+
+    @property
+    def optional_missing(self) -> tuple[OptionalLibrary, ...]:
+        """See ``LinkMap``."""
+        return self.problems.optional_missing
+
+    @property
+    def interpreter_fault(self) -> tuple[str, str] | None:
+        """See ``LinkMap``."""
+        return self.problems.interpreter_fault
+
+    @property
+    def obstacles(self) -> int:
+        """See ``LinkMap``."""
+        return self.problems.obstacles
+
+
+@dataclass(frozen=True, slots=True)
+class WholeLinkMap(_Problems):
+    """A ``LinkMap`` with everything at hand: what a simulation gives."""
+
+    program: ImagePath
+    loader: LoaderIdentity | None
+    objects: tuple[LoadedObject, ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
+    problems: LinkProblems = NO_PROBLEMS
+
+
+@dataclass(frozen=True, slots=True)
+class BriefLinkMap(_Problems):
+    """A ``LinkMap`` of which only the problems are at hand; ``remake`` gives the whole one each time."""
+
+    program: ImagePath
+    loader: LoaderIdentity | None
+    problems: LinkProblems
+    remake: Callable[[], WholeLinkMap] = field(compare=False, repr=False)
+
+    @property
+    def objects(self) -> tuple[LoadedObject, ...]:
+        """See ``LinkMap``; made again when asked for."""
+        return self.remake().objects
+
+    @property
+    def resolutions(self) -> tuple[Resolution, ...]:
+        """See ``LinkMap``; made again when asked for."""
+        return self.remake().resolutions
