@@ -25,7 +25,11 @@ _TLS, _IFUNC = 6, 10
 _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
 _LOCAL_VISIBILITIES = frozenset((1, 2))  # STV_INTERNAL, STV_HIDDEN
 _HIDDEN_VERSION = 0x8000
+_VERSION_NUMBER = 0x7FFF
 _FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
+
+# st_info, st_other and st_shndx of a global symbol of default visibility that is undefined.
+_PLAIN_MASK, _PLAIN_UNDEFINED = 0xFFFF03F0, _GLOBAL << 4
 
 # One word of the column of relocated symbols: the symbol's index << 3, and what asks for it.
 IMMEDIATE, LAZY, COPIED = 1, 2, 4
@@ -60,6 +64,15 @@ class SymbolDefinition(NamedTuple):
     version_hidden: bool
     is_ifunc: bool
     visibility_hidden: bool
+
+
+class UndefinedSymbols(NamedTuple):
+    """References as parallel lists: name, version number (``SymbolTable.version_labels``), and the word
+    of the column ``relocated``. Ascending by the symbol's index."""
+
+    names: list[bytes]
+    numbers: list[int]
+    words: list[int]
 
 
 class VersionName(NamedTuple):
@@ -171,33 +184,65 @@ class SymbolTable:
         """Every strong undefined symbol that a relocation uses, on request also the weak ones, which
         resolve to 0 silently."""
         columns = self.columns()
-        bindings = (_GLOBAL, _WEAK) if weak else (_GLOBAL,)
-        labels = {one.number: one for one in version_names(columns)}
-        versions = self.version_column(columns)
+        names, numbers, words = self.undefined(columns, weak=weak)
+        labels = self.version_labels(columns)
+        return list(map(reference, names, map(labels.get, numbers), words))
+
+    def undefined(self, columns: SymbolColumns, *, weak: bool = False) -> UndefinedSymbols:
+        """``references`` as parallel lists, without a value for each; weak ones on request."""
+        wanted = self._undefined_indices(columns, weak=weak)
+        numbers = self.version_column(columns)
         strings, find = columns.strings, columns.strings.find
-        row, layout = self._layout()
-        unpack = struct.Struct(layout).unpack_from
+        starts = self._words(columns.symbols)[:: self._words_in_row]
+        last = len(numbers)
+        return UndefinedSymbols(
+            [strings[start : find(b"\0", start)] for start in (starts[index] for index, _ in wanted)],
+            [numbers[index] & _VERSION_NUMBER if index < last else 1 for index, _ in wanted],
+            [word for _, word in wanted],
+        )
+
+    def version_labels(self, columns: SymbolColumns) -> dict[int, VersionName]:
+        """What the version numbers of references stand for; those without a name are not in it."""
+        return {one.number: one for one in version_names(columns) if one.number >= _FIRST_NAMED_VERSION}
+
+    def _undefined_indices(self, columns: SymbolColumns, *, weak: bool) -> list[tuple[int, int]]:
+        """(index, word of the column ``relocated``) of symbols that are undefined, or copied."""
+        step = self._words_in_row
+        facts = self._words(columns.symbols)[1 if self.elf_class == 64 else 3 :: step]
+        rows = len(columns.symbols) // (4 * step)
         found = []
         for word in words(columns.relocated):
-            index, copied = word >> RELOCATED_SHIFT, bool(word & COPIED)
-            if (index + 1) * row > len(columns.symbols):
+            index = word >> RELOCATED_SHIFT
+            if index >= rows:
                 break
-            name, info, other, section, _value = self._fields(unpack(columns.symbols, index * row))
-            if (
-                (section != _UNDEFINED and not copied)
-                or info >> 4 not in bindings
-                or other & 3 in _LOCAL_VISIBILITIES
-            ):
-                continue
-            number = versions[index] & 0x7FFF if index < len(versions) else 1
-            label = labels.get(number) if number >= _FIRST_NAMED_VERSION else None
-            text = strings[name : find(b"\0", name)]
-            lazy = not word & IMMEDIATE
-            if label is None:
-                found.append(SymbolReference(text, None, "", False, lazy, copied))
-            else:
-                version = label.name or None
-                found.append(SymbolReference(text, version, label.file, label.hidden, lazy, copied))
+            fact = facts[index]
+            if fact & _PLAIN_MASK != _PLAIN_UNDEFINED:
+                binding = fact >> 4 & 15
+                if (
+                    (fact >> 16 != _UNDEFINED and not word & COPIED)
+                    or not (binding == _GLOBAL or (weak and binding == _WEAK))
+                    or fact >> 8 & 3 in _LOCAL_VISIBILITIES
+                ):
+                    continue
+            found.append((index, word))
+        return found
+
+    @property
+    def _words_in_row(self) -> int:
+        return 6 if self.elf_class == 64 else 4
+
+    def _words(self, column: bytes) -> array[int]:
+        """The Elf_Sym array as words of 4 bytes. The word of st_info, st_other and st_shndx has them in
+        its lowest byte, the next, and the upper half, whatever the byte order."""
+        found = array("I", column[: len(column) & ~3])
+        if (self.order == ">") is (sys.byteorder == "little"):
+            found.byteswap()
+        if self.order == ">":
+            step = self._words_in_row
+            first = 1 if self.elf_class == 64 else 3
+            for place in range(first, len(found), step):
+                word = found[place]
+                found[place] = word >> 24 | (word >> 16 & 0xFF) << 8 | (word & 0xFFFF) << 16
         return found
 
     def version_column(self, columns: SymbolColumns) -> array[int]:
@@ -222,6 +267,14 @@ class SymbolTable:
         size, layout = self._layout()
         rows = struct.iter_unpack(layout, memoryview(columns.symbols)[first * size :])
         return map(self._fields, rows)
+
+
+def reference(name: bytes, label: VersionName | None, word: int) -> SymbolReference:
+    """One row of ``UndefinedSymbols`` as a value; ``label`` is what its version number stands for."""
+    lazy, copied = not word & IMMEDIATE, bool(word & COPIED)
+    if label is None:
+        return SymbolReference(name, None, "", False, lazy, copied)
+    return SymbolReference(name, label.name or None, label.file, label.hidden, lazy, copied)
 
 
 def pack_columns(columns: SymbolColumns) -> bytes:
