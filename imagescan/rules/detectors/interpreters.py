@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Tier, TrailLine
@@ -10,10 +11,16 @@ from imagescan.loader.values import Binding, LinkMap
 from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, start_problem, subjects
 from imagescan.rules.detectors.registry import Detector, Parameters, text
+from imagescan.rules.detectors.versions import version_key
 from imagescan.rules.messages import exec_failure, symbol_missing
 from imagescan.rules.observation import Observation
+from imagescan.rules.template import phrase
 
-VALUES = frozenset({"interpreter", "errno", "loaders", "bundle", "missing_at", "origin"})
+VALUES = frozenset({"interpreter", "errno", "loaders", "bundle", "missing_at", "origin", "release", "lacks"})
+_C_LIBRARY = re.compile(
+    r"(ld-linux|ld64|ld|libc|libm|libpthread|libdl|librt|libutil|libanl|libresolv|libmvec)[.-].*|libc\.musl-.*"
+)
+_COMPANIONS = re.compile(r"(/[^/]+\.libs)(?:/|$)")
 
 
 def interpreter_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
@@ -22,18 +29,36 @@ def interpreter_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[
     Parameter ``problem``: missing, unusable, glibc-on-musl or musl-on-glibc.
     """
     wanted = StartProblem(text(parameters, "problem"))
-    for found in subjects(facts):
-        if start_problem(facts, found) is wanted:
-            yield _observe(facts, found, wanted)
+    concerned = [found for found in subjects(facts) if start_problem(facts, found) is wanted]
+    companions = _companions(concerned)
+    for found in concerned:
+        yield _observe(facts, found, wanted, companions)
 
 
-def _observe(facts: ImageFacts, found: ObjectFacts, problem: StartProblem) -> Observation:
+def _companions(objects: Iterable[ObjectFacts]) -> Mapping[str, str]:
+    """Directories of libraries that wheels bring along, with the package whose run path names them:
+    a distribution's name (psycopg2_binary.libs) need not be its package's (psycopg2)."""
+    return {
+        bundle_of(found.path).rpartition("/")[0] + match[1]: bundle_of(found.path)
+        for found in objects
+        if (match := _COMPANIONS.search(found.elf.runpath or found.elf.rpath or ""))
+    }
+
+
+def _bundle(path: str, companions: Mapping[str, str]) -> str:
+    return companions.get(path.rpartition("/")[0], bundle_of(path))
+
+
+def _observe(
+    facts: ImageFacts, found: ObjectFacts, problem: StartProblem, companions: Mapping[str, str]
+) -> Observation:
     link_map = found.link_map
     fault = link_map.interpreter_fault if link_map else None
     interpreter = found.elf.interpreter or ""
     certainty, condition = certainty_of(found)
     plugin = found.tier is Tier.PLUGIN
-    group = bundle_of(found.path) if plugin else interpreter
+    bundle = _bundle(found.path, companions)
+    group = bundle if plugin else interpreter
     return Observation(
         cause=(problem.value, group),
         object=found.path,
@@ -44,9 +69,11 @@ def _observe(facts: ImageFacts, found: ObjectFacts, problem: StartProblem) -> Ob
             "interpreter": interpreter,
             "errno": fault[0] if fault else "",
             "loaders": ", ".join(loader.path for loader in facts.loaders) or "none",
-            "bundle": bundle_of(found.path),
+            "bundle": bundle,
             "missing_at": _missing_at(facts, interpreter),
             "origin": _origin(interpreter),
+            "release": _release(found),
+            "lacks": "" if plugin else _lacks(facts, found),
         },
         runtime_message=_message(found, link_map, fault),
         trail=_trail(facts, interpreter) if fault else (),
@@ -93,6 +120,24 @@ def _origin(interpreter: str) -> str:
     if "ld-lsb" in interpreter:
         return " The name is that of the Linux Standard Base, which current distributions do not ship."
     return ""
+
+
+def _release(found: ObjectFacts) -> str:
+    """A sentence with the newest glibc release that a program asks for; "" where it asks for none."""
+    names = (one.name for need in found.elf.version_needs for one in need.versions)
+    newest = max((name for name in names if name.startswith("GLIBC_2.")), key=version_key, default="")
+    return f" {found.path} asks for symbols of glibc {newest.removeprefix('GLIBC_')}." if newest else ""
+
+
+def _lacks(facts: ImageFacts, found: ObjectFacts) -> str:
+    """A sentence with the libraries, but for those of libc, that are nowhere in the image either."""
+    wanted = {one for one in found.elf.needed if not _C_LIBRARY.fullmatch(one)}
+    if not wanted:
+        return ""
+    for one in facts.objects:
+        wanted -= {one.elf.soname or "", one.path.rpartition("/")[2]}
+    absent = [one for one in found.elf.needed if one in wanted]
+    return f" It also needs {phrase(absent, 6)}, which the image does not have." if absent else ""
 
 
 def _trail(facts: ImageFacts, interpreter: str) -> tuple[TrailLine, ...]:

@@ -53,15 +53,18 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
 
 
 def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
-    """Symbols whose absence no missing library or version of the same link map explains."""
+    """Symbols whose absence no missing library or version of the same link map explains.
+
+    A library that lacks a version that is asked of it is too old: its missing symbols are the same cause.
+    """
     absent = {resolution.needed for resolution in link_map.missing}
-    versions = {(one.library, one.version) for one in link_map.missing_versions}
+    absent |= {one.library for one in link_map.missing_versions if not one.weak}
     for symbol in link_map.missing_symbols:
         asking = loaded_object(link_map, symbol.needed_by)
         if asking is not None and built_for_another_libc(link_map, asking):
             continue  # told by the rule for mixed builds
         explained = symbol.library in absent if symbol.library else bool(absent)
-        if not explained and (symbol.library, symbol.version) not in versions:
+        if not explained:
             yield symbol
 
 
