@@ -14,12 +14,15 @@ import struct
 from dataclasses import dataclass
 
 from imagescan.archives.reader import ARCHIVE_SUFFIXES, read_archive
+from imagescan.archives.values import Archive
+from imagescan.elf.facts import ElfFacts
 from imagescan.elf.header import MAGIC as ELF_MAGIC
+from imagescan.elf.kept import kept_ranges
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.layers.values import Body, ColumnStore, ImagePath
 from imagescan.packages.values import MAXIMUM_DATABASE, DatabaseFile
-from imagescan.scripts import TEXT_LIMIT, read_script
+from imagescan.scripts import TEXT_LIMIT, Script, read_script
 
 MAXIMUM_KEPT_FILE = 16 << 20  # bytes; an ld.so.cache of 100,000 entries has 10 MiB
 MAXIMUM_DATABASES = 256 << 20  # compressed bytes of all package database files of one image
@@ -69,6 +72,10 @@ class ForeignBinary:
     managed: bool = False
 
 
+Content = ElfFacts | Script | ForeignBinary | Archive | KeptFile | DatabaseFile
+"""What the inspector makes of a file; the layer cache keeps values of these classes and no others."""
+
+
 class FileInspector:
     """Looks at every regular file of a layer (``layers.values.ContentInspector``)."""
 
@@ -86,6 +93,10 @@ class FileInspector:
         if start in _MACH_O_STARTS or start == _MACH_O_FAT or _is_archive(path, start):
             return True
         return _KEPT.fullmatch(path) is not None or _is_database(path)
+
+    def parts(self, path: ImagePath, start: Body) -> tuple[range, ...] | None:
+        """Of a large ELF file what a loader reads, of other files everything."""
+        return kept_ranges(start) if start.read(0, 4) == ELF_MAGIC else None
 
     def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object | None:
         """The facts of one file; symbols of ELF files go to ``store``.

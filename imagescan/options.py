@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+MAXIMUM_CACHE_BYTES = 2 << 30
+MAXIMUM_CACHE_DAYS = 30
 
 class Stage(StrEnum):
     """What a scan is doing."""
@@ -33,6 +35,23 @@ class ProgressEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """Something that a user may want to know besides the report: a warning, or a ``detail``."""
+
+    text: str
+    detail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Where earlier results are kept, how many bytes of them, and for how many days without use."""
+
+    directory: Path
+    maximum_bytes: int = MAXIMUM_CACHE_BYTES
+    maximum_days: int = MAXIMUM_CACHE_DAYS
+
+
+@dataclass(frozen=True, slots=True)
 class ScanOptions:
     """The wishes of a caller; every default is what a plain ``imagescan IMAGE`` does.
 
@@ -40,7 +59,8 @@ class ScanOptions:
     add or override rules, the last one winning. ``cpu`` is the CPU level that the image must run
     on (``x86-64-v2``). ``entrypoint``, ``command`` (Cmd), ``user`` and ``working_directory`` replace
     what the image's config says, ``variables`` (``NAME=value``, or ``NAME`` to remove) its Env, as a
-    pod's specification may (``overrides``). ``on_progress`` is called from any thread and must be quick.
+    pod's specification may (``overrides``). Without ``cache`` nothing is kept or looked up. ``on_progress``
+    and ``on_message`` are called from any thread and must be quick.
     """
 
     platform: str | None = None
@@ -52,4 +72,6 @@ class ScanOptions:
     command: tuple[str, ...] | None = None
     variables: tuple[str, ...] = ()
     working_directory: str | None = None
+    cache: CacheOptions | None = None
     on_progress: Callable[[ProgressEvent], None] | None = None
+    on_message: Callable[[Message], None] | None = None

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from imagescan import __version__
+from imagescan.cache.session import CacheSession, DamagedCache
 from imagescan.content import FileInspector
 from imagescan.cpu_answers import both_answers, levels_in_use
 from imagescan.elf.facts import ElfFacts, ElfKind
@@ -30,6 +31,7 @@ from imagescan.findings import (
     ScanReport,
     Tier,
 )
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.parallel import index_image
 from imagescan.layers.values import LayerIndex
 from imagescan.linking import link_report
@@ -45,7 +47,7 @@ from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.select import SourceOptions, open_source
-from imagescan.sources.values import ImageManifest, ImageSource
+from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 
@@ -93,15 +95,33 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
     rules = load_rules(options.rules_directories)
     knowledge = load_knowledge(options.rules_directories)
     progress = _Progress(text, options.on_progress)
-    with open_source(text, SourceOptions(insecure=options.insecure)) as source:
+    with (
+        open_source(text, SourceOptions(insecure=options.insecure)) as source,
+        CacheSession(options.cache, options.on_message) as cache,
+    ):
         progress.tell(Stage.FETCHING)
         scans = []
         for manifest in source.images(_wanted(options.platform)):
             manifest = replace(manifest, config=overridden(manifest.config, options))
-            layers = _read_layers(source, manifest, progress)
-            progress.tell(Stage.JUDGING)
-            scans.append(_judge(manifest, layers, (rules, knowledge), options))
+            try:
+                scans.append(_scan_image(source, manifest, (rules, knowledge), options, progress, cache))
+            except DamagedCache as error:  # found by somebody who asked for symbols only now
+                cache.distrust(error.message)
+                scans.append(_scan_image(source, manifest, (rules, knowledge), options, progress, cache))
         return tuple(scans)
+
+
+def _scan_image(
+    source: ImageSource,
+    manifest: ImageManifest,
+    rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
+    options: ScanOptions,
+    progress: _Progress,
+    cache: CacheSession,
+) -> ImageScan:
+    layers = _read_layers(source, manifest, progress, cache)
+    progress.tell(Stage.JUDGING)
+    return _judge(manifest, layers, rulebook, options)
 
 
 def _judge(
@@ -131,11 +151,32 @@ def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
     return Platform.parse(platform)
 
 
-def _read_layers(source: ImageSource, manifest: ImageManifest, progress: _Progress) -> tuple[LayerIndex, ...]:
-    progress.start_layers(manifest)
-    return index_image(
-        source, manifest, FileInspector(), on_bytes=progress.add_bytes, on_layer=progress.add_layer
+def _read_layers(
+    source: ImageSource, manifest: ImageManifest, progress: _Progress, cache: CacheSession
+) -> tuple[LayerIndex, ...]:
+    """The layers of an image; the source is asked for those only that the cache does not know."""
+    known = cache.known_layers(manifest)
+    unknown = tuple(layer for layer in manifest.layers if layer.index not in known)
+    progress.start_layers(manifest, unknown)
+
+    def keep(layer: LayerIndex) -> None:
+        cache.keep_layer(manifest, layer)
+        progress.add_layer()
+
+    read = (
+        index_image(
+            source,
+            replace(manifest, layers=unknown),
+            FileInspector(),
+            on_bytes=progress.add_bytes,
+            on_layer=keep,
+            new_store=TemporaryColumnStore if cache.is_open else None,
+        )
+        if unknown
+        else ()
     )
+    found = {**known, **{layer.index: index for layer, index in zip(unknown, read, strict=True)}}
+    return tuple(found[layer.index] for layer in manifest.layers)
 
 
 def _gather(
@@ -252,12 +293,13 @@ class _Progress:
         """Another stage begins."""
         self._change(lambda event: replace(event, stage=stage))
 
-    def start_layers(self, manifest: ImageManifest) -> None:
-        """Layers are about to be read."""
-        sizes = [layer.size for layer in manifest.layers]
+    def start_layers(self, manifest: ImageManifest, unknown: tuple[LayerDescriptor, ...]) -> None:
+        """The unknown layers are about to be read."""
+        sizes = [layer.size for layer in unknown]
         total = sum(size or 0 for size in sizes) if None not in sizes else 0
+        done = len(manifest.layers) - len(unknown)
         self._change(
-            lambda event: ProgressEvent(event.image, Stage.LAYERS, 0, len(manifest.layers), 0, total)
+            lambda event: ProgressEvent(event.image, Stage.LAYERS, done, len(manifest.layers), 0, total)
         )
 
     def add_bytes(self, count: int) -> None:

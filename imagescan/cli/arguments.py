@@ -23,6 +23,7 @@ commands (a first word that is none of them is an IMAGE to scan):
   imagescan diff OLD NEW          what a new image breaks or mends; also of two JSON reports
   imagescan explain RULE          what a rule means and how to mend its findings
   imagescan rules list|test|docs  the rules in force; prove each by its examples; write their pages
+  imagescan cache info|prune|clear  what earlier scans keep on disk; make it smaller, or empty
 
 IMAGE: name[:tag][@digest] (engine, then registry), docker:NAME, podman:NAME, registry:NAME,
 oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE[:NAME], dir:ROOT, or an existing path.
@@ -40,9 +41,10 @@ _POSITIONALS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "diff": (("old", "OLD", ""), ("new", "NEW", "")),
     "explain": (("rule", "RULE", ""),),
     "rules": (("action", "list|test|docs", ""),),
+    "cache": (("action", "info|prune|clear", ""),),
 }
 COMMANDS = tuple(_POSITIONALS)
-RULES_ACTIONS = ("list", "test", "docs")
+ACTIONS = {"rules": ("list", "test", "docs"), "cache": ("info", "prune", "clear")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,8 +72,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise _unknown(unknown[0], command)
     namespace.command = command
-    if command == "rules" and namespace.action not in RULES_ACTIONS:
-        raise UsageError(f"rules knows no {namespace.action!r}", advice="say list, test or docs")
+    actions = ACTIONS.get(command, ())
+    if actions and namespace.action not in actions:
+        advice = f"say {', '.join(actions[:-1])} or {actions[-1]}"
+        raise UsageError(f"{command} knows no {namespace.action!r}", advice=advice)
     return namespace
 
 

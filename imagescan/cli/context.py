@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from imagescan.cli.cache_wishes import cache_options
 from imagescan.cli.settings import Settings
 from imagescan.errors import ImageScanError, UsageError
-from imagescan.options import ScanOptions
+from imagescan.options import Message, ScanOptions
 from imagescan.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -101,7 +102,16 @@ class Context:
             command=settings.cmd,
             variables=settings.env,
             working_directory=settings.workdir,
+            cache=cache_options(settings, self.environment),
+            on_message=self.note,
         )
+
+    def note(self, message: Message) -> None:
+        """Something besides the report: a warning unless only the verdict is wanted, details with -v."""
+        settings = self.settings
+        if settings.verbose or not (message.detail or settings.quiet):
+            word = "" if message.detail else "warning: "
+            self.stderr.write(f"imagescan: {word}{visible(message.text)}\n")
 
 
 def complaint(error: BaseException, environment: Mapping[str, str], image: str = "") -> str:

@@ -78,6 +78,10 @@ def _dispatch(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argpa
         from imagescan.cli import diffing
 
         return diffing.diff(context, words.old, words.new)
+    if words.command == "cache":
+        from imagescan.cli import caching
+
+        return caching.run(context, words.action)
     from imagescan.cli import ruling
 
     if words.command == "explain":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
-from imagescan.options import ProgressEvent, Stage
+from imagescan.options import Message, ProgressEvent, Stage
 from imagescan.reports.visible import visible
 
 INTERVAL = 0.1  # seconds between two drawings
@@ -31,6 +32,15 @@ class ProgressLine:
             self._next = now + INTERVAL
             self._stream.write(_ERASE + line(event)[: self._width - 1])
             self._stream.flush()
+
+    def above(self, say: Callable[[Message], None]) -> Callable[[Message], None]:
+        """The same listener, with the line taken away while it writes."""
+
+        def say_above(message: Message) -> None:
+            self.clear()
+            say(message)
+
+        return say_above
 
     def clear(self) -> None:
         """Take the line away."""

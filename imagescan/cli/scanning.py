@@ -67,7 +67,9 @@ def scan_with_progress(context: Context, image: str) -> tuple[ScannedImage, ...]
         return context.scan(image, options)
     progress = ProgressLine(context.stderr, width(context.environment, context.stderr))
     try:
-        return context.scan(image, replace(options, on_progress=progress))
+        return context.scan(
+            image, replace(options, on_progress=progress, on_message=progress.above(context.note))
+        )
     finally:
         progress.clear()
 

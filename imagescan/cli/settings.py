@@ -57,6 +57,10 @@ class Settings:
     closure: bool = False
     trail: bool = False
     into: Path | None = None
+    cache_dir: Path | None = None
+    no_cache: bool = False
+    cache_size: str = ""
+    cache_days: str = ""
     quiet: bool = False
     verbose: bool = False
     no_progress: bool = False

@@ -39,7 +39,7 @@ def index_image(
     inspector: ContentInspector,
     workers: int = 2,
     on_bytes: Callable[[int], None] | None = None,
-    on_layer: Callable[[], None] | None = None,
+    on_layer: Callable[[LayerIndex], None] | None = None,
     new_store: Callable[[], ColumnStore] | None = None,
 ) -> tuple[LayerIndex, ...]:
     """Index every layer of one image; a layer that the image has twice is read once.
@@ -48,7 +48,7 @@ def index_image(
 
     ``workers`` is how many layers are read at a time where the source can open them in any order;
     with more than one, each layer is also inflated in a thread of its own. ``on_bytes`` is called
-    with numbers of bytes read, ``on_layer`` after each layer, from any of these threads.
+    with numbers of bytes read, ``on_layer`` with each layer that was read, from any of these threads.
 
     Raises:
         ImageFormatError: the source's streams do not have a layer that the manifest names.
@@ -67,7 +67,7 @@ def _index_opened(
     inspector: ContentInspector,
     workers: int,
     on_bytes: Callable[[int], None] | None,
-    on_layer: Callable[[], None] | None,
+    on_layer: Callable[[LayerIndex], None] | None,
     new_store: Callable[[], ColumnStore],
 ) -> tuple[LayerIndex, ...]:
     abandoned = threading.Event()
@@ -86,7 +86,7 @@ def _index_opened(
                 stream, layer, inspector, store=new_store(), on_bytes=count, pipelined=workers > 1
             )
         if on_layer is not None:
-            on_layer()
+            on_layer(found)
         return found
 
     blobs = {_blob(layer): layer for layer in reversed(image.layers)}
@@ -116,7 +116,7 @@ def _index_streamed(
     inspector: ContentInspector,
     workers: int,
     on_bytes: Callable[[int], None] | None,
-    on_layer: Callable[[], None] | None,
+    on_layer: Callable[[LayerIndex], None] | None,
     new_store: Callable[[], ColumnStore],
 ) -> tuple[LayerIndex, ...]:
     found: dict[Digest, LayerIndex] = {}
@@ -126,7 +126,7 @@ def _index_streamed(
         )
         found[index.diff_id] = index
         if on_layer is not None:
-            on_layer()
+            on_layer(index)
     return tuple(_matching(found, layer) for layer in image.layers)
 
 

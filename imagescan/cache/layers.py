@@ -1,0 +1,254 @@
+"""Layers that were read before: their ``LayerIndex``, found again by digest.
+
+A layer's descriptor enters, the index that reading the layer would give leaves, or None. An index is kept
+under its diff ID, and the blob's digest (with the media type that it was read as) points to it: a layer
+is found by the blob's digest where the source knows it, else by the diff ID, as an engine gives it. Both
+are digests that this program computed from the bytes, never what an image claims. Names hold the
+inspector's version and the form of the values, so that facts of another version are never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+from zlib import crc32
+
+from imagescan.cache import entry
+from imagescan.cache.codec import Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.content import Content
+from imagescan.elf.symbols import SymbolTable
+from imagescan.errors import InvalidReference
+from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary, Rows
+from imagescan.layers.values import ColumnStore, ContentInspector, EntryKind, LayerIndex, Place
+from imagescan.reference import Digest
+from imagescan.sources.values import LayerDescriptor
+
+LAYERS, BLOBS = "layers", "blobs"
+MAXIMUM_POINTER = 512  # bytes of a file that points from a blob to its layer
+_POINTER_FORM = entry.fingerprint("diff ID and compressed size")
+_KIND_MASK = 0x0F
+_LENGTH = struct.Struct("<Q")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Everything of one layer but the pieces."""
+
+    summary: LayerSummary
+    directories: Directories
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """The pieces that a layer's facts refer to: where they were in the store that the facts were made
+    with, and their CRC-32. They stand one after the other."""
+
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    checksums: tuple[int, ...]
+
+
+class LayerCache:
+    """Finds and keeps layers. Safe to call from several threads.
+
+    Args:
+        directory: where.
+        inspector: whose facts; its name and version are a part of every name.
+        say: told, in one line each, what was dropped.
+        warn: told once that nothing more can be kept, and why.
+    """
+
+    def __init__(self, directory: CacheDirectory, inspector: ContentInspector, say: Say, warn: Say) -> None:
+        self._directory = directory
+        self._inspector = f"{inspector.NAME}-{inspector.VERSION}"
+        self._say, self._warn = say, warn
+        self._lock = Lock()
+        self._found: list[str] = []
+        self._writable = True
+        self.kept = 0
+
+    def find(self, layer: LayerDescriptor) -> LayerIndex | None:
+        """The index of a layer that was read before, equal to the one that reading it would give."""
+        if layer.digest is not None:
+            pointed = self._pointed(layer)
+            if pointed is None:
+                return None
+            diff_id, size = pointed
+            if layer.diff_id not in (None, diff_id) or layer.size not in (None, size):
+                return None  # not what was promised: reading it will say so
+            return self._load(diff_id, layer.digest, size)
+        if layer.diff_id is not None:
+            return self._load(layer.diff_id, None, 0)
+        return None
+
+    def keep(self, index: LayerIndex, media_type: str) -> None:
+        """Keep what reading a layer gave. What cannot be kept is not.
+
+        ``media_type`` is what its blob was read as, "" where only the tar has a digest.
+        """
+        if not self._writable or not isinstance(index, ColumnarLayerIndex):
+            return
+        name = self._name(index.diff_id)
+        try:
+            self._directory.write(LAYERS, name, self._parts(index))
+            if index.blob_digest is not None and media_type:
+                pointer = f"{index.diff_id} {index.compressed_size}".encode()
+                blob = _blob_name(index.blob_digest, media_type)
+                self._directory.write(BLOBS, blob, entry.build(_POINTER_FORM, pointer))
+            self.kept += 1
+        except Unstorable as error:
+            self._say(f"layer {index.diff_id} cannot be kept: {error.message}")
+        except Unusable as error:
+            with self._lock:
+                if self._writable:
+                    self._warn(str(error))
+                self._writable = False
+
+    def drop_found(self, reason: str) -> None:
+        """Forget every layer that was found: facts of one of them turned out to be damaged."""
+        with self._lock:
+            for name in self._found:
+                self._drop(LAYERS, name, reason)
+            self._found = []
+
+    @cached_property
+    def _form(self) -> _Form:
+        return _Form(self._inspector)
+
+    def _name(self, diff_id: Digest) -> str:
+        return f"{diff_id.algorithm}-{diff_id.hex}.{self._form.name}"
+
+    def _pointed(self, layer: LayerDescriptor) -> tuple[Digest, int] | None:
+        assert layer.digest is not None
+        name = _blob_name(layer.digest, layer.media_type)
+        try:
+            file = self._directory.open(BLOBS, name)
+            if file is None:
+                return None
+            try:
+                text = entry.read(file, _POINTER_FORM)[0][:MAXIMUM_POINTER].decode()
+            finally:
+                os.close(file)
+            diff_id, _, size = text.partition(" ")
+            return Digest.parse(diff_id), int(size)
+        except (Unusable, Damaged) as error:
+            self._drop(BLOBS, name, error.message)
+        except (ValueError, InvalidReference):
+            self._drop(BLOBS, name, "not a pointer")
+        return None
+
+    def _load(self, diff_id: Digest, blob: Digest | None, size: int) -> LayerIndex | None:
+        name = self._name(diff_id)
+        try:
+            file = self._directory.open(LAYERS, name)
+            if file is None:
+                return None
+            index = self._read(file, blob, size)
+            if index.diff_id != diff_id:
+                raise Damaged("of another layer")
+        except (Unusable, Damaged) as error:
+            self._drop(LAYERS, name, error.message)
+            return None
+        with self._lock:
+            self._found.append(name)
+        return index
+
+    def _read(self, file: int, blob: Digest | None, size: int) -> ColumnarLayerIndex:
+        store = entry.StoredPieces(file)  # closes the file when nobody needs it any more
+        eager, start, end = entry.read(file, self._form.fingerprint)
+        if len(eager) < _LENGTH.size:
+            raise Damaged("no columns")
+        split = _LENGTH.size + _LENGTH.unpack_from(eager)[0]
+        (pieces,) = unpack(eager[split:], self._form.pieces)
+        store.place(start, end, pieces.offsets, pieces.lengths, pieces.checksums)
+        (columns,) = unpack(eager[_LENGTH.size : split], self._form.columns, store)
+        check(columns.directories, columns.rows)
+        summary = columns.summary
+        if blob is None:  # an engine sends the tar itself
+            blob, size = summary.diff_id, summary.uncompressed_size
+        summary = replace(summary, blob_digest=blob, compressed_size=size)
+        return ColumnarLayerIndex(summary, columns.directories, columns.rows)
+
+    def _parts(self, index: ColumnarLayerIndex) -> Iterator[bytes]:
+        """The bytes of a layer's file. Its pieces are read twice, so that they are never all in memory."""
+        columns, outside = pack([_Columns(index.summary, index.directories, index.rows)], self._form.columns)
+        tables = [one for one in outside if isinstance(one, SymbolTable)]
+        store = tables[0].store if tables else None
+        if any(one.store is not store for one in tables):
+            raise Unstorable("its facts use more than one store")
+        places = sorted({Place(one.offset, one.length) for one in tables})
+        offsets, lengths = tuple(one.offset for one in places), tuple(one.length for one in places)
+        checksums = tuple(crc32(store.read(place)) for place in places) if store else ()
+        pieces, _ = pack([_Pieces(offsets, lengths, checksums)], self._form.pieces)
+        eager = b"".join((_LENGTH.pack(len(columns)), columns, pieces))
+        contents = (store.read(place) for place in places) if store else ()
+        yield from entry.build(self._form.fingerprint, eager, contents, sum(lengths))
+
+    def _drop(self, kind: str, name: str, reason: str) -> None:
+        self._directory.remove(kind, name)
+        self._say(f"dropped {kind}/{name}: {reason}")
+
+
+class _Form:
+    """How layers are written: by the classes of this program and the version of what looks at files."""
+
+    def __init__(self, inspector: str) -> None:
+        codecs = Codecs({(Rows, "contents"): Mapping[int, Content]}, outside=(ColumnStore,))
+        self.columns, self.pieces = codecs.of(_Columns), codecs.of(_Pieces)
+        self.fingerprint = entry.fingerprint(codecs.schema(self.columns))
+        self.name = f"{inspector}-{self.fingerprint.hex()[:12]}"
+
+
+def _blob_name(digest: Digest, media_type: str) -> str:
+    """A media type is a part of the name: another one may make the same bytes unreadable."""
+    key = hashlib.sha256(f"{digest} {media_type}".encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{digest.algorithm}-{key}"
+
+
+def check(directories: Directories, rows: Rows) -> None:
+    """Whether columns belong together as ``ColumnarLayerIndex`` expects.
+
+    Raises:
+        Damaged: a length or an index that cannot be.
+    """
+    count, names = len(directories.paths), directories.names
+    first, starts = directories.first, directories.name_start
+    height = len(rows.kinds)
+    sound = (
+        (count > 0
+        and directories.paths[0] == ""
+        and len(directories.own_rows) == count
+        and len(first) == len(starts) == count + 1
+        and _rises(first, len(directories.rows))
+        and _rises(starts, len(names))
+        and len(rows.attributes) == len(rows.sizes) == height
+        and _below(directories.rows, height)
+        and _below(directories.own_rows, height)
+        and _below(rows.attributes, len(rows.attribute_table))
+        and not height)
+        or max(code & _KIND_MASK for code in set(rows.kinds)) <= max(EntryKind)
+    )
+    if not sound:
+        raise Damaged("columns that do not belong together")
+    for number in range(count):
+        amount = first[number + 1] - first[number]
+        if amount and names.count(b"/", starts[number], starts[number + 1]) != amount - 1:
+            raise Damaged("another number of names than of rows")
+
+
+def _rises(column: array[int], end: int) -> bool:
+    return column[0] == 0 and column[-1] == end and list(column) == sorted(column)
+
+
+def _below(column: array[int], limit: int) -> bool:
+    return not column or (min(column) >= 0 and max(column) < limit)

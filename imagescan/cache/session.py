@@ -1,0 +1,118 @@
+"""What one scan does with the cache: it is opened when first needed, and tidied when something was added.
+
+A caller's wishes enter; layers that are known leave. A cache that cannot be used is one warning, and the
+scan goes on as if there were none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from imagescan.cache.codec import Damaged as DamagedCache
+from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.layers import LayerCache
+from imagescan.cache.pruning import prune
+from imagescan.content import MAXIMUM_DATABASES, FileInspector
+from imagescan.layers.values import LayerIndex
+from imagescan.options import CacheOptions, Message
+from imagescan.packages.values import DatabaseFile
+from imagescan.sources.values import ImageManifest, LayerDescriptor
+
+__all__ = ["CacheSession", "DamagedCache"]
+
+
+class CacheSession:
+    """The cache during one scan; used as a context.
+
+    Args:
+        wishes: None is a session that knows nothing and keeps nothing.
+        on_message: told what was found, dropped, or could not be kept.
+    """
+
+    def __init__(self, wishes: CacheOptions | None, on_message: Callable[[Message], None] | None) -> None:
+        self._wishes = wishes
+        self._on_message = on_message
+        self._directory: CacheDirectory | None = None
+        self._layers: LayerCache | None = None
+        if wishes is not None:
+            self._directory = self._open(wishes.directory)
+
+    def __enter__(self) -> CacheSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._directory is None or self._wishes is None:
+            return
+        if self._layers is not None and self._layers.kept:
+            prune(self._directory, self._wishes.maximum_bytes, self._wishes.maximum_days)
+        self._directory.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a cache to use."""
+        return self._directory is not None
+
+    def known_layers(self, image: ImageManifest) -> Mapping[int, LayerIndex]:
+        """The layers of an image that were read before, by their position."""
+        if self._directory is None:
+            return {}
+        self._layers = self._layers or LayerCache(self._directory, FileInspector(), self._say, self._warn)
+        read: dict[tuple[object, object], LayerIndex | None] = {}
+        known = {}
+        for layer in image.layers:
+            identity = layer.digest, layer.diff_id
+            if identity not in read:
+                read[identity] = self._layers.find(layer)
+            found = read[identity]
+            if found is not None:
+                known[layer.index] = found
+        if _database_bytes(known) > MAXIMUM_DATABASES:  # reading them together would have stopped there
+            return {}
+        for layer in image.layers:
+            if layer.index in known:
+                self._say(f"{_name(layer)} is known")
+        return known
+
+    def keep_layer(self, image: ImageManifest, index: LayerIndex) -> None:
+        """Keep a layer that was read for an image."""
+        if self._layers is None:
+            return
+        for layer in image.layers:
+            if layer.digest is not None and layer.digest == index.blob_digest:
+                self._layers.keep(index, layer.media_type)
+                return
+            if layer.digest is None and layer.diff_id == index.diff_id:
+                self._layers.keep(index, "")
+                return
+
+    def distrust(self, reason: str) -> None:
+        """Forget what was found for this scan: some of it is damaged."""
+        if self._layers is not None:
+            self._layers.drop_found(reason)
+
+    def _open(self, directory: Path) -> CacheDirectory | None:
+        try:
+            return CacheDirectory(directory)
+        except Unusable as error:
+            self._warn(str(error))
+            return None
+
+    def _say(self, text: str) -> None:
+        self._tell(Message(f"cache: {text}", detail=True))
+
+    def _warn(self, text: str) -> None:
+        self._tell(Message(f"the cache cannot be used: {text}", detail=False))
+
+    def _tell(self, message: Message) -> None:
+        if self._on_message is not None:
+            self._on_message(message)
+
+
+def _database_bytes(known: Mapping[int, LayerIndex]) -> int:
+    contents = (content for index in set(known.values()) for _, content in index.contents())
+    return sum(len(one.packed) for one in contents if isinstance(one, DatabaseFile))
+
+
+def _name(layer: LayerDescriptor) -> str:
+    return f"layer {layer.index} ({layer.digest or layer.diff_id})"
