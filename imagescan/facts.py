@@ -22,11 +22,14 @@ from imagescan.packages.ownership import Ownership, read_ownership
 from imagescan.reference import Platform
 from imagescan.scripts import Script
 from imagescan.sources.values import ImageManifest
+from imagescan.startup.archived import Extract
+from imagescan.startup.bundles import Bundle, BundleKnowledge
 from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, failing_variants, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
+from imagescan.startup.shipped import ShippedCode, judge_shipped, shipped_files, unread_archives
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 
@@ -106,6 +109,8 @@ class ImageFacts:
     the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
     ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME,
     ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
+    ``archived`` are libraries in archives that a program of the image would extract and fail to load
+    (``by_path`` has them too), ``bundles`` native code of which no build fits.
     """
 
     manifest: ImageManifest
@@ -126,6 +131,8 @@ class ImageFacts:
     distribution_version: str
     ownership: Ownership
     by_path: Mapping[ImagePath, ObjectFacts]
+    archived: tuple[ObjectFacts, ...] = ()
+    bundles: tuple[Bundle, ...] = ()
 
     @property
     def platform(self) -> Platform:
@@ -138,12 +145,22 @@ class ImageFacts:
         return frozenset(loader.kind for loader in self.loaders)
 
 
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What it takes to judge native code in archives: the known loaders, and what makes the image with
+    files written out of them."""
+
+    knowledge: BundleKnowledge
+    extract: Extract
+
+
 def gather_facts(
     manifest: ImageManifest,
     filesystem: RootFilesystem,
     link_maps: Mapping[ImagePath, LinkMap],
     incomplete: tuple[Incomplete, ...] = (),
     opener: OpenPlugin | None = None,
+    extraction: Extraction | None = None,
 ) -> ImageFacts:
     """Work out startup and tiers, and bundle them with everything else.
 
@@ -153,6 +170,7 @@ def gather_facts(
         link_maps: by canonical path, for every ELF file that a loader would take.
         incomplete: what could not be looked at.
         opener: what a program that opens plugins does; without it plugins are not put into hosts.
+        extraction: without it native code in several builds is not judged.
     """
     missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
     files, named = _survey(filesystem, missing)
@@ -165,14 +183,29 @@ def gather_facts(
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
-    opened, exhausted = _open_plugins(elves, tiers, link_maps, opener) if opener else ({}, False)
+    hosts = _plugin_hosts(elves, tiers, link_maps)
+    opened = _open_plugins(elves, tiers, link_maps, hosts, opener) if opener else {}
     tiers = {**tiers, **dict.fromkeys(_failing_variants(tiers, link_maps, opened), Tier.DORMANT)}
-    if exhausted:
+    shipped = (
+        _shipped(filesystem, elves, hosts, opened, link_maps, extraction) if extraction else ShippedCode()
+    )
+    tiers |= dict.fromkeys(shipped.sleeping, Tier.DORMANT)
+    if hosts.exhausted or shipped.exhausted:
         incomplete = (*incomplete, Incomplete("", "too many plugins to put all of them into their hosts"))
     objects = tuple(
         ObjectFacts(files[path], elf, tiers[path], link_maps.get(path), opened.get(path))
         for path, elf in elves.items()
     )
+    archived = tuple(
+        ObjectFacts(one.entry, one.elf, Tier.PLUGIN, one.opened.link_map, one.opened)
+        for one in shipped.plugins
+    )
+    lacking = {
+        one.needed.rpartition("/")[2] for found in shipped.plugins for one in found.opened.link_map.missing
+    }
+    if lacking - missing:
+        missing |= lacking
+        _, named = _survey(filesystem, missing)
     system = _operating_system(filesystem)
     ownership = read_ownership(filesystem)
     return ImageFacts(
@@ -188,25 +221,25 @@ def gather_facts(
         foreign=_foreign(files.values()),
         loaders=loaders,
         places=_places(filesystem, elves, named, missing, dormant),
-        incomplete=(*incomplete, *_unread_databases(ownership)),
+        incomplete=(*incomplete, *_unread_databases(ownership), *unread_archives(filesystem.contents())),
         distribution=system.families,
         distribution_name=system.pretty_name,
         distribution_version=system.version,
         ownership=ownership,
-        by_path=MappingProxyType({found.path: found for found in objects}),
+        by_path=MappingProxyType({found.path: found for found in (*objects, *archived)}),
+        archived=archived,
+        bundles=shipped.bundles,
     )
 
 
-def _open_plugins(
+def _plugin_hosts(
     elves: Mapping[ImagePath, ElfFacts],
     tiers: Mapping[ImagePath, Tier],
     link_maps: Mapping[ImagePath, LinkMap],
-    opener: OpenPlugin,
-) -> tuple[dict[ImagePath, OpenedPlugin], bool]:
-    """Put the plugins that lack something by themselves, or may be refused, into their hosts; also
-    whether there were too many of them to ask all."""
+) -> PluginHosts:
+    """The programs that may open plugins: those that a loader starts."""
     started = (Tier.STARTUP, Tier.COMMAND)
-    hosts = PluginHosts(
+    return PluginHosts(
         {
             path: link_map
             for path, link_map in link_maps.items()
@@ -214,6 +247,16 @@ def _open_plugins(
         },
         elves,
     )
+
+
+def _open_plugins(
+    elves: Mapping[ImagePath, ElfFacts],
+    tiers: Mapping[ImagePath, Tier],
+    link_maps: Mapping[ImagePath, LinkMap],
+    hosts: PluginHosts,
+    opener: OpenPlugin,
+) -> dict[ImagePath, OpenedPlugin]:
+    """Put the plugins that lack something by themselves, or may be refused, into their hosts."""
     opened = {}
     for path, elf in elves.items():
         link_map = link_maps.get(path)
@@ -223,7 +266,24 @@ def _open_plugins(
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found
-    return opened, hosts.exhausted
+    return opened
+
+
+def _shipped(
+    filesystem: RootFilesystem,
+    elves: Mapping[ImagePath, ElfFacts],
+    hosts: PluginHosts,
+    opened: Mapping[ImagePath, OpenedPlugin],
+    link_maps: Mapping[ImagePath, LinkMap],
+    extraction: Extraction,
+) -> ShippedCode:
+    """Native code that comes in several builds, in archives and beside each other."""
+
+    def in_use(path: ImagePath) -> LinkMap | None:
+        return opened[path].link_map if path in opened else link_maps.get(path)
+
+    files = shipped_files(elves, filesystem.contents())
+    return judge_shipped(files, hosts, extraction.knowledge, extraction.extract, in_use)
 
 
 def _failing_variants(

@@ -18,7 +18,8 @@ from imagescan.content import FileInspector
 from imagescan.cpu_answers import both_answers, levels_in_use
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.errors import UsageError
-from imagescan.facts import ImageFacts, gather_facts
+from imagescan.facts import Extraction, ImageFacts, gather_facts
+from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.findings import (
@@ -48,6 +49,7 @@ from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
+from imagescan.startup.bundles import BundleKnowledge
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 
@@ -134,11 +136,13 @@ def _judge(
     has, and where the image has libraries for better ones on these too."""
     filesystem = merge(layers)
     stated = _stated_levels(options.cpu)
-    facts, simulation = _gather(manifest, layers, filesystem, stated or (), stated is not None)
+    machine = ProcessEnvironment(cpu=stated or (), cpu_stated=stated is not None)
+    bundles = rulebook[1].bundles
+    facts, simulation = _gather(manifest, layers, filesystem, machine, bundles)
     findings = judge(facts, *rulebook)
     levels = levels_in_use(filesystem) if stated is None else ()
     if levels:
-        best, _ = _gather(manifest, layers, filesystem, levels, False)
+        best, _ = _gather(manifest, layers, filesystem, replace(machine, cpu=levels), bundles)
         findings = both_answers(findings, judge(best, *rulebook), levels)
     return ImageScan(
         replace(_report(facts, layers, findings), overrides=described(options)), facts, simulation
@@ -183,16 +187,16 @@ def _gather(
     manifest: ImageManifest,
     layers: tuple[LayerIndex, ...],
     filesystem: RootFilesystem,
-    cpu: tuple[str, ...],
-    cpu_stated: bool,
+    machine: ProcessEnvironment,
+    bundles: BundleKnowledge,
 ) -> tuple[ImageFacts, Simulation]:
+    """What is so on one machine: ``machine`` says its CPU, the image the rest of the environment."""
     config = manifest.config
-    process = ProcessEnvironment(
+    process = replace(
+        machine,
         variables=environment(config),
         working_directory="/" + config.working_dir.lstrip("/"),
         credentials=configured_user(config.user, filesystem).credentials,
-        cpu=cpu,
-        cpu_stated=cpu_stated,
     )
     simulation = Simulation(filesystem, process)
     link_maps = {
@@ -206,7 +210,11 @@ def _gather(
         for file in layer.unread
     )
     incomplete = (*unread, *_damaged(filesystem))
-    return gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map), simulation
+    extraction = Extraction(
+        bundles, lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map
+    )
+    facts = gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map, extraction)
+    return facts, simulation
 
 
 def _stated_levels(cpu: str | None) -> tuple[str, ...] | None:

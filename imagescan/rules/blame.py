@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from imagescan.archives.values import outer_path
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts
 from imagescan.filesystem.values import FileEntry, PathEvent
@@ -68,7 +69,9 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def blame_present(facts: ImageFacts, path: str) -> tuple[Blame, ...]:
-    """The layer that a file is from: added, or replaced what a lower layer had."""
+    """The layer that a file, or the archive that it lies in, is from: added, or replaced what a lower
+    layer had."""
+    path = outer_path(path)
     entry = facts.filesystem.resolve(path).entry if path.startswith("/") else None
     found = entry.path if entry else path
     events = [event for event in facts.filesystem.events(found) if event.entry is not None]

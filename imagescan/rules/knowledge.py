@@ -15,6 +15,8 @@ from types import MappingProxyType
 
 from imagescan.errors import RuleError
 from imagescan.rules.yaml_reader import Node, read_yaml
+from imagescan.startup.bundles import HOSTS, BundleKnowledge, BundleLoader
+from imagescan.variants import BUILTIN
 
 _NUMBERS = re.compile(r"\d{1,9}")
 _NODE_RELEASE = re.compile(r"\d+(?:\.\d+)*")
@@ -77,12 +79,16 @@ class LibraryPackages:
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """Everything known. ``injected`` maps name patterns to who brings them; ``tables`` are read when
-    first asked for, by os-release ID and VERSION_ID. What comes first in a tuple wins."""
+    first asked for, by os-release ID and VERSION_ID. ``loaders`` lay out native code in several builds,
+    ``words`` name platforms in their paths (system, architecture, C library). What comes first in a
+    tuple wins."""
 
     components: tuple[Component, ...] = ()
     injected: Mapping[str, str] = field(default_factory=dict)
     renamed: tuple[RenamedLibrary, ...] = ()
     tables: Mapping[tuple[str, str], TableReader] = field(default_factory=dict)
+    loaders: tuple[BundleLoader, ...] = ()
+    words: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     def joined(self, over: Knowledge) -> Knowledge:
         """This and, before it, what a user adds."""
@@ -91,7 +97,14 @@ class Knowledge:
             MappingProxyType({**self.injected, **over.injected}),
             (*over.renamed, *self.renamed),
             MappingProxyType({**self.tables, **over.tables}),
+            (*over.loaders, *self.loaders),
+            MappingProxyType({**self.words, **over.words}),
         )
+
+    @property
+    def bundles(self) -> BundleKnowledge:
+        """What is known of native code that comes in several builds."""
+        return BundleKnowledge(self.loaders, BUILTIN.joined(self.words))
 
     def injected_by(self, library: str) -> str:
         """Which container runtime brings a library of this name, or ""."""
@@ -140,13 +153,17 @@ def read_knowledge(text: str, name: str) -> Knowledge:
     kind = fields.pop("kind", None)
     if kind is None:
         raise root.error("the key 'kind' is missing")
+    if kind.text() == "native-bundles":
+        return _read_bundles(_fields(root, frozenset({"kind", "loaders"}), frozenset({"words"})))
     readers: Mapping[str, tuple[str, Callable[[Node], Knowledge]]] = {
         "releases": ("components", _read_components),
         "injected-libraries": ("runtimes", _read_injected),
         "renamed-libraries": ("libraries", _read_renamed),
     }
     if kind.text() not in readers:
-        raise kind.error(f"unknown kind {kind.text()!r}", f"use one of {', '.join(sorted(readers))}")
+        raise kind.error(
+            f"unknown kind {kind.text()!r}", f"use one of {', '.join(sorted((*readers, 'native-bundles')))}"
+        )
     key, read = readers[kind.text()]
     return read(_fields(root, frozenset({"kind", key}), frozenset())[key])
 
@@ -217,6 +234,39 @@ def _read_renamed(node: Node) -> Knowledge:
             )
         )
     return Knowledge(renamed=tuple(renamed))
+
+
+def _read_bundles(root: Mapping[str, Node]) -> Knowledge:
+    loaders = tuple(_read_loader(item) for item in root["loaders"].items())
+    words: dict[str, tuple[str, str, str]] = {}
+    for word, value in root["words"].pairs() if "words" in root else ():
+        parts = value.text().split("/")
+        if len(parts) > 3:
+            raise value.error("not a platform", "write SYSTEM/ARCHITECTURE/LIBC; parts may be empty")
+        system, architecture, libc = (*parts, "", "")[:3]
+        words[word.lower()] = system, architecture, libc
+    return Knowledge(loaders=loaders, words=MappingProxyType(words))
+
+
+def _read_loader(node: Node) -> BundleLoader:
+    optional = frozenset({"members", "path", "optional", "advice"})
+    fields = _fields(node, frozenset({"name", "host", "source"}), optional)
+    fields["source"].text()
+    if ("members" in fields) == ("path" in fields):
+        raise node.error("a loader needs one of 'members' (in archives) and 'path' (in the image)")
+    if fields["host"].text() not in HOSTS:
+        raise fields["host"].error("no such host", f"use one of {', '.join(sorted(HOSTS))}")
+    pattern = fields.get("members") or fields["path"]
+    if "path" in fields and pattern.text().count("{platform}") != 1:
+        raise pattern.error("the pattern must have {platform} once")
+    return BundleLoader(
+        name=fields["name"].text(),
+        host=fields["host"].text(),
+        pattern=pattern.text(),
+        in_archive="members" in fields,
+        optional=fields["optional"].truth() if "optional" in fields else False,
+        advice=_prose(fields.get("advice")),
+    )
 
 
 def read_table(lines: Iterable[str], name: str) -> LibraryPackages:

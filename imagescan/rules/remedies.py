@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from imagescan.archives.values import outer_path
 from imagescan.facts import ImageFacts
 from imagescan.layers.values import ImagePath
 from imagescan.packages.values import Package, PackageManager
@@ -104,7 +105,7 @@ def remedies(
 
 def owners_text(facts: ImageFacts, observation: Observation) -> str:
     """Whose the object is, and whose the libraries that should have had what is missing."""
-    own = facts.ownership.owner(observation.object)
+    own = facts.ownership.owner(outer_path(observation.object))
     texts = [str(own)] if own else []
     for path in observation.providers[:MAXIMUM_NAMED]:
         owner = facts.ownership.owner(path)

@@ -67,10 +67,25 @@ class PluginHosts:
         """Whether the image has more to open than ``MAXIMUM_OPENINGS``: later plugins stay unknown."""
         return self._openings > MAXIMUM_OPENINGS
 
+    def link_map(self, program: ImagePath) -> LinkMap:
+        """What starting one of the programs loads."""
+        return self._programs[program]
+
     def open(self, plugin: ImagePath, elf: ElfFacts, opener: OpenPlugin) -> OpenedPlugin | None:
         """Let each plausible host open a plugin until one succeeds; None without a known host."""
         family = family_of(plugin)
-        if family is None or self.exhausted:
+        return self.open_as(family, plugin, elf, opener) if family is not None else None
+
+    def open_as(
+        self,
+        family: PluginFamily,
+        plugin: ImagePath,
+        elf: ElfFacts,
+        opener: OpenPlugin,
+        before: tuple[ImagePath, ...] = (),
+    ) -> OpenedPlugin | None:
+        """Let the hosts of a family open a plugin, after what they open before it in any case."""
+        if self.exhausted:
             return None
         fitting = [host for host in self.of(family) if self._fits(plugin, elf, host)]
         # A program known by its name opens such plugins more surely than one that has the library for it.
@@ -78,7 +93,7 @@ class PluginHosts:
         hosts = tuple(fitting[:MAXIMUM_HOSTS])
         best: OpenedPlugin | None = None
         for host in hosts:
-            sequence, link_map = self._open_in(host, plugin, family, opener)
+            sequence, link_map = self._open_in(host, plugin, family, opener, before)
             opened = OpenedPlugin(family, host, sequence, hosts, link_map)
             if best is None or opened.link_map.obstacles < best.link_map.obstacles:
                 best = opened
@@ -87,10 +102,15 @@ class PluginHosts:
         return best
 
     def _open_in(
-        self, host: ImagePath, plugin: ImagePath, family: PluginFamily, opener: OpenPlugin
+        self,
+        host: ImagePath,
+        plugin: ImagePath,
+        family: PluginFamily,
+        opener: OpenPlugin,
+        before: tuple[ImagePath, ...],
     ) -> tuple[tuple[ImagePath, ...], LinkMap]:
         """What one host opens before the plugin, and what happens then."""
-        earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin))
+        earlier = tuple(path for name in family.earlier for path in self._nearest(name, plugin)) + before
         sequence = (*earlier, plugin)
         self._openings += len(sequence)
         link_map = opener(host, sequence, family.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imagescan.rules.detectors.announcements import ANNOUNCED_LIBRARY
+from imagescan.rules.detectors.bundles import UNUSABLE_BUNDLE
 from imagescan.rules.detectors.interpreters import INTERPRETER
 from imagescan.rules.detectors.libraries import MISSING_LIBRARY
 from imagescan.rules.detectors.loader_faults import LOADER_FAULT
@@ -25,4 +26,5 @@ DETECTORS: tuple[Detector, ...] = (
     MISSING_SYMBOL,
     WRONG_ARCHITECTURE,
     FOREIGN_FORMAT,
+    UNUSABLE_BUNDLE,
 )

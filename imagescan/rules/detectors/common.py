@@ -44,7 +44,8 @@ class StartProblem(StrEnum):
 
 
 def subjects(facts: ImageFacts) -> Iterator[ObjectFacts]:
-    """The objects whose own link map is judged: programs that can be started, and plugins.
+    """The objects whose own link map is judged: programs that can be started, and plugins, those in
+    archives that a program would extract included.
 
     A library that some program loads is judged as part of that program; a damaged file is reported as
     incomplete instead.
@@ -56,6 +57,7 @@ def subjects(facts: ImageFacts) -> Iterator[ObjectFacts]:
         can_start = found.tier in (Tier.STARTUP, Tier.COMMAND) and _is_program(found)
         if can_start or found.tier is Tier.PLUGIN or found.path in started:
             yield found
+    yield from (found for found in facts.archived if not found.elf.damage)
 
 
 def _is_program(found: ObjectFacts) -> bool:

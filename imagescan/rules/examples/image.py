@@ -12,12 +12,14 @@ from io import BytesIO
 
 from imagescan.content import FileInspector
 from imagescan.elf.facts import ElfFacts, ElfKind
-from imagescan.facts import ImageFacts, gather_facts
+from imagescan.facts import Extraction, ImageFacts, gather_facts
+from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge
 from imagescan.layers.index import index_layer
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.simulate import Simulation
 from imagescan.reference import Digest
+from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
 from imagescan.sources.values import HistoryEntry, ImageConfig, ImageManifest, LayerDescriptor
 from imagescan.startup.chain import environment
@@ -59,7 +61,11 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts) and entry.content.kind is not ElfKind.OTHER
     }
-    return gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map)
+    extraction = Extraction(
+        builtin_knowledge().bundles,
+        lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map,
+    )
+    return gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map, extraction)
 
 
 def _digest(blob: bytes) -> Digest:

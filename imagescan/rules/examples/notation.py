@@ -7,8 +7,10 @@ notation; a wrong one is a ``RuleError`` with its position.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from io import BytesIO
 
 from imagescan.errors import InvalidReference, RuleError
 from imagescan.reference import Platform
@@ -238,6 +240,15 @@ def _loader(node: Node) -> ExampleFile:
     return ExampleFile(write_elf(stand_in), mode=0o755)
 
 
+def _archive(node: Node) -> ExampleFile:
+    """A ZIP file: members by name, each a file of one kind."""
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in node.pairs():
+            archive.writestr(zipfile.ZipInfo(name), _file(value).content, zipfile.ZIP_DEFLATED)
+    return ExampleFile(stream.getvalue())
+
+
 def _foreign(kind: str) -> Callable[[Node], ExampleFile]:
     return lambda node: ExampleFile(_FOREIGN[kind] if node.truth() else b"", mode=0o755)
 
@@ -264,4 +275,5 @@ _KINDS: Mapping[str, Callable[[Node], ExampleFile]] = {
     "loader": _loader,
     "mach_o": _foreign("mach_o"),
     "pe": _foreign("pe"),
+    "archive": _archive,
 }
