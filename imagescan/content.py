@@ -26,6 +26,7 @@ from imagescan.scripts import TEXT_LIMIT, Script, read_script
 
 MAXIMUM_KEPT_FILE = 16 << 20  # bytes; an ld.so.cache of 100,000 entries has 10 MiB
 MAXIMUM_DATABASES = 256 << 20  # compressed bytes of all package database files of one image
+TOO_MANY_DATABASES = f"the package databases have more than {MAXIMUM_DATABASES >> 20} MiB"
 
 _SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
 _KEPT = re.compile(
@@ -125,7 +126,7 @@ class FileInspector:
         if body.size > MAXIMUM_DATABASE:
             raise LimitExceeded(f"larger than {MAXIMUM_DATABASE >> 20} MiB, so it was not read")
         if self._databases > MAXIMUM_DATABASES:
-            raise LimitExceeded(f"the package databases have more than {MAXIMUM_DATABASES >> 20} MiB")
+            raise LimitExceeded(TOO_MANY_DATABASES)
         kept = DatabaseFile.pack(body.read(0, body.size))
         self._databases += len(kept.packed)
         return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from imagescan import __version__
@@ -32,7 +32,6 @@ from imagescan.findings import (
     ScanReport,
     Tier,
 )
-from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.parallel import index_image
 from imagescan.layers.values import LayerIndex
 from imagescan.linking import link_report
@@ -83,7 +82,29 @@ class ImageScan:
         )
 
 
-def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
+@dataclass(frozen=True)
+class KnownImage:
+    """An image whose report is known from an earlier scan. It is judged again when somebody asks for
+    more than the report."""
+
+    report: ScanReport
+    _judge: Callable[[], ImageScan] = field(repr=False)
+
+    @cached_property
+    def _judged(self) -> ImageScan:
+        return self._judge()
+
+    @property
+    def links(self) -> LinkReport:
+        """See ``ImageScan.links``."""
+        return self._judged.links
+
+    def history(self, path: str) -> tuple[Blame, ...]:
+        """See ``ImageScan.history``."""
+        return self._judged.history(path)
+
+
+def scan(text: str, options: ScanOptions) -> tuple[ImageScan | KnownImage, ...]:
     """Judge an image: one result for each platform asked for.
 
     Args:
@@ -94,36 +115,55 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan, ...]:
         ImageScanError: the image cannot be found, read or trusted; a rule or an option is wrong.
     """
     _stated_levels(options.cpu)
-    rules = load_rules(options.rules_directories)
-    knowledge = load_knowledge(options.rules_directories)
+    if options.rules_directories:
+        load_rules(options.rules_directories)  # a mistake in them is told before anything is asked for
     progress = _Progress(text, options.on_progress)
     with (
         open_source(text, SourceOptions(insecure=options.insecure)) as source,
         CacheSession(options.cache, options.on_message) as cache,
     ):
         progress.tell(Stage.FETCHING)
-        scans = []
-        for manifest in source.images(_wanted(options.platform)):
+        scans: list[ImageScan | KnownImage] = []
+        for number, manifest in enumerate(source.images(_wanted(options.platform))):
             manifest = replace(manifest, config=overridden(manifest.config, options))
+            report = cache.known_report(manifest, options)
+            if report is not None:
+                scans.append(KnownImage(report, partial(_scan_again, text, options, number)))
+                continue
             try:
-                scans.append(_scan_image(source, manifest, (rules, knowledge), options, progress, cache))
+                found = _scan_image(source, manifest, options, progress, cache)
             except DamagedCache as error:  # found by somebody who asked for symbols only now
                 cache.distrust(error.message)
-                scans.append(_scan_image(source, manifest, (rules, knowledge), options, progress, cache))
+                found = _scan_image(source, manifest, options, progress, cache)
+            cache.keep_report(manifest, options, found.report)
+            scans.append(found)
         return tuple(scans)
+
+
+def _scan_again(text: str, options: ScanOptions, number: int) -> ImageScan:
+    """Judge the image at this position among those of the platforms asked for, its report known or not."""
+    progress = _Progress(text, options.on_progress)
+    with (
+        open_source(text, SourceOptions(insecure=options.insecure)) as source,
+        CacheSession(options.cache, options.on_message) as cache,
+    ):
+        manifest = source.images(_wanted(options.platform))[number]
+        manifest = replace(manifest, config=overridden(manifest.config, options))
+        return _scan_image(source, manifest, options, progress, cache)
 
 
 def _scan_image(
     source: ImageSource,
     manifest: ImageManifest,
-    rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
     options: ScanOptions,
     progress: _Progress,
     cache: CacheSession,
 ) -> ImageScan:
+    rules = load_rules(options.rules_directories)
+    knowledge = load_knowledge(options.rules_directories)
     layers = _read_layers(source, manifest, progress, cache)
     progress.tell(Stage.JUDGING)
-    return _judge(manifest, layers, rulebook, options)
+    return _judge(manifest, layers, (rules, knowledge), options)
 
 
 def _judge(
@@ -174,7 +214,7 @@ def _read_layers(
             FileInspector(),
             on_bytes=progress.add_bytes,
             on_layer=keep,
-            new_store=TemporaryColumnStore if cache.is_open else None,
+            new_store=cache.new_store if cache.is_open else None,
         )
         if unknown
         else ()

@@ -498,7 +498,8 @@ class Codecs:
             return _Outside()
         if hasattr(hint, "__supertype__"):  # typing.NewType
             return self.of(hint.__supertype__)
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        origin: Any = typing.get_origin(hint)
+        arguments = typing.get_args(hint)
         if origin is not None:
             return self._generic(hint, origin, arguments)
         if isinstance(hint, type) and issubclass(hint, Enum):

@@ -1,9 +1,10 @@
 """One file of the cache: a checked head, eager columns, and pieces that are read when asked for.
 
-Bytes of a file enter, checked bytes leave. The head is fixed: the word ``imagescan``, the format's
-version, a fingerprint of the form of the values, the lengths of the two parts, and a SHA-256 of the
-first. The second part is read piece by piece; a table in the first part has a CRC-32 of each. A file that
-differs in any of it is damaged or another version's: it is removed, and what it held is made anew.
+Bytes of a file enter, checked bytes leave. The head is fixed: the word ``imagescan``, the byte order, the
+format's version, a fingerprint of the form of the values, the length of the columns and their SHA-256. The
+pieces follow, one after the other, then a table with the length and CRC-32 of each, and at the end the
+table's length and SHA-256. A file that differs in any of it is damaged or another version's: it is
+removed, and what it held is made anew.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import hashlib
 import os
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 from imagescan.cache.codec import Damaged
@@ -21,8 +21,12 @@ from imagescan.layers.values import Place
 
 FORMAT = 1
 MAXIMUM_EAGER_BYTES = 1 << 30  # columns of one layer; 350,000 entries and 11,000 ELF files have 20 MB
-_HEAD = struct.Struct("<9sBH16sQQ32s")
+_HEAD = struct.Struct("<9sBH16sQ32s")
+_TAIL = struct.Struct("<Q32s")
+_PIECE = struct.Struct("<QQI")  # offset in the store that the facts were made with, length, CRC-32
+_BATCH_BYTES = 1 << 20
 _MAGIC = b"imagescan"
+_ADVICE = "imagescan cache clear removes all of it"
 _ORDER = 1 if sys.byteorder == "little" else 2
 
 
@@ -31,83 +35,85 @@ def fingerprint(schema: str) -> bytes:
     return hashlib.sha256(f"{FORMAT} {sys.byteorder} {schema}".encode()).digest()[:16]
 
 
-def build(
-    form: bytes, columns: bytes, pieces: Iterable[bytes] = (), pieces_length: int = 0
-) -> Iterator[bytes]:
-    """The bytes of a file, part by part."""
-    digest = hashlib.sha256(columns).digest()
-    yield _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), pieces_length, digest)
+def build(form: bytes, columns: bytes, pieces: Iterable[tuple[Place, bytes]] = ()) -> Iterator[bytes]:
+    """The bytes of a file, part by part; each piece with the place that facts know it by."""
+    yield _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns))
     yield columns
-    yield from pieces
+    table = bytearray()
+    batch: list[bytes] = []
+    waiting = 0
+    for place, data in pieces:
+        table += _PIECE.pack(place.offset, len(data), crc32(data))
+        batch.append(data)
+        waiting += len(data)
+        if waiting >= _BATCH_BYTES:
+            yield b"".join(batch)
+            batch, waiting = [], 0
+    tail = _TAIL.pack(len(table), _digest(table))
+    yield b"".join((*batch, table, tail))
 
 
-def read(file: int, form: bytes) -> tuple[bytes, int, int]:
-    """The eager columns of a file, and where its pieces begin and end.
+class StoredFile:
+    """A file of the cache that is open for reading, and its pieces as the ``ColumnStore`` of the facts
+    that were read from it. Owns the descriptor.
 
     Raises:
         Damaged: it is no such file, of another form, cut, or changed.
     """
-    try:
+
+    def __init__(self, file: int, form: bytes) -> None:
+        self._file = file
         size = os.fstat(file).st_size
-        head = os.pread(file, _HEAD.size, 0)
-        if len(head) != _HEAD.size:
-            raise Damaged("shorter than its head")
-        magic, order, version, written, length, pieces, digest = _HEAD.unpack(head)
+        head = self._read(0, _HEAD.size)
+        magic, order, version, written, length, digest = _HEAD.unpack(head)
         if (magic, order, version, written) != (_MAGIC, _ORDER, FORMAT, form):
             raise Damaged("another format")
-        if length > MAXIMUM_EAGER_BYTES or _HEAD.size + length + pieces != size:
-            raise Damaged("another length than its head says")
-        columns = os.pread(file, length, _HEAD.size)
-    except OSError as error:
-        raise Damaged(error.strerror or str(error)) from error
-    if len(columns) != length or hashlib.sha256(columns).digest() != digest:
-        raise Damaged("wrong checksum")
-    return columns, _HEAD.size + length, size
-
-
-class StoredPieces:
-    """The pieces of one file of the cache, as the ``ColumnStore`` of the facts that were read from it.
-
-    Owns the file's descriptor.
-    """
-
-    def __init__(self, file: int) -> None:
-        self._file = file
+        table_length, table_digest = _TAIL.unpack(self._read(size - _TAIL.size, _TAIL.size))
+        start = _HEAD.size + length
+        table_start = size - _TAIL.size - table_length
+        if length > MAXIMUM_EAGER_BYTES or table_length > MAXIMUM_EAGER_BYTES or start > table_start:
+            raise Damaged("another length than it says")
+        self.columns = self._read(_HEAD.size, length)
+        table = self._read(table_start, table_length)
+        if _digest(self.columns) != digest or _digest(table) != table_digest or table_length % _PIECE.size:
+            raise Damaged("wrong checksum")
         self._pieces: dict[int, tuple[int, int, int]] = {}
-
-    def place(
-        self, start: int, end: int, offsets: Sequence[int], lengths: Sequence[int], checksums: Sequence[int]
-    ) -> None:
-        """Say where the pieces are: one after the other between ``start`` and ``end`` of the file.
-
-        Raises:
-            Damaged: they are not as long as that.
-        """
-        ends = list(accumulate(lengths, initial=start))
-        if ends[-1] != end or min(lengths, default=0) < 0:
+        for offset, piece_length, checksum in _PIECE.iter_unpack(table):
+            self._pieces[offset] = start, piece_length, checksum
+            start += piece_length
+        if start != table_start:
             raise Damaged("pieces of other lengths")
-        self._pieces = dict(zip(offsets, zip(ends, lengths, checksums, strict=False), strict=True))
 
     def append(self, data: bytes) -> Place:
         """Not possible: what is kept does not change."""
         raise NotImplementedError("facts from the cache are complete")
 
     def read(self, place: Place) -> bytes:
-        """The bytes at a place.
+        """The bytes of a piece.
 
         Raises:
             Damaged: they are not what was written.
         """
         start, length, checksum = self._pieces.get(place.offset, (0, -1, 0))
         if length != place.length:
-            raise Damaged("no such symbols")
+            raise Damaged("no such symbols", advice=_ADVICE)
+        data = self._read(start, length)
+        if crc32(data) != checksum:
+            raise Damaged("wrong checksum of symbols", advice=_ADVICE)
+        return data
+
+    def _read(self, offset: int, length: int) -> bytes:
         try:
-            data = os.pread(self._file, length, start)
+            data = os.pread(self._file, length, offset) if offset >= 0 else b""
         except OSError as error:
-            raise Damaged(error.strerror or str(error)) from error
-        if len(data) != length or crc32(data) != checksum:
-            raise Damaged("wrong checksum of symbols")
+            raise Damaged(error.strerror or str(error), advice=_ADVICE) from error
+        if len(data) != length:
+            raise Damaged("cut short", advice=_ADVICE)
         return data
 
     def __del__(self) -> None:
         os.close(self._file)
+
+
+def _digest(data: bytes | bytearray) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -10,14 +10,13 @@ inspector's version and the form of the values, so that facts of another version
 from __future__ import annotations
 
 import hashlib
-import os
-import struct
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
+from operator import sub
 from threading import Lock
-from zlib import crc32
 
 from imagescan.cache import entry
 from imagescan.cache.codec import Codecs, Damaged, Unstorable, pack, unpack
@@ -34,7 +33,6 @@ LAYERS, BLOBS = "layers", "blobs"
 MAXIMUM_POINTER = 512  # bytes of a file that points from a blob to its layer
 _POINTER_FORM = entry.fingerprint("diff ID and compressed size")
 _KIND_MASK = 0x0F
-_LENGTH = struct.Struct("<Q")
 
 Say = Callable[[str], None]
 
@@ -46,16 +44,6 @@ class _Columns:
     summary: LayerSummary
     directories: Directories
     rows: Rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    """The pieces that a layer's facts refer to: where they were in the store that the facts were made
-    with, and their CRC-32. They stand one after the other."""
-
-    offsets: tuple[int, ...]
-    lengths: tuple[int, ...]
-    checksums: tuple[int, ...]
 
 
 class LayerCache:
@@ -75,7 +63,6 @@ class LayerCache:
         self._lock = Lock()
         self._found: list[str] = []
         self._writable = True
-        self.kept = 0
 
     def find(self, layer: LayerDescriptor) -> LayerIndex | None:
         """The index of a layer that was read before, equal to the one that reading it would give."""
@@ -91,13 +78,13 @@ class LayerCache:
             return self._load(layer.diff_id, None, 0)
         return None
 
-    def keep(self, index: LayerIndex, media_type: str) -> None:
-        """Keep what reading a layer gave. What cannot be kept is not.
+    def keep(self, index: LayerIndex, media_type: str) -> bool:
+        """Keep what reading a layer gave; says whether it could be.
 
         ``media_type`` is what its blob was read as, "" where only the tar has a digest.
         """
         if not self._writable or not isinstance(index, ColumnarLayerIndex):
-            return
+            return False
         name = self._name(index.diff_id)
         try:
             self._directory.write(LAYERS, name, self._parts(index))
@@ -105,7 +92,7 @@ class LayerCache:
                 pointer = f"{index.diff_id} {index.compressed_size}".encode()
                 blob = _blob_name(index.blob_digest, media_type)
                 self._directory.write(BLOBS, blob, entry.build(_POINTER_FORM, pointer))
-            self.kept += 1
+            return True
         except Unstorable as error:
             self._say(f"layer {index.diff_id} cannot be kept: {error.message}")
         except Unusable as error:
@@ -113,6 +100,7 @@ class LayerCache:
                 if self._writable:
                     self._warn(str(error))
                 self._writable = False
+        return False
 
     def drop_found(self, reason: str) -> None:
         """Forget every layer that was found: facts of one of them turned out to be damaged."""
@@ -135,10 +123,7 @@ class LayerCache:
             file = self._directory.open(BLOBS, name)
             if file is None:
                 return None
-            try:
-                text = entry.read(file, _POINTER_FORM)[0][:MAXIMUM_POINTER].decode()
-            finally:
-                os.close(file)
+            text = entry.StoredFile(file, _POINTER_FORM).columns[:MAXIMUM_POINTER].decode()
             diff_id, _, size = text.partition(" ")
             return Digest.parse(diff_id), int(size)
         except (Unusable, Damaged) as error:
@@ -164,14 +149,8 @@ class LayerCache:
         return index
 
     def _read(self, file: int, blob: Digest | None, size: int) -> ColumnarLayerIndex:
-        store = entry.StoredPieces(file)  # closes the file when nobody needs it any more
-        eager, start, end = entry.read(file, self._form.fingerprint)
-        if len(eager) < _LENGTH.size:
-            raise Damaged("no columns")
-        split = _LENGTH.size + _LENGTH.unpack_from(eager)[0]
-        (pieces,) = unpack(eager[split:], self._form.pieces)
-        store.place(start, end, pieces.offsets, pieces.lengths, pieces.checksums)
-        (columns,) = unpack(eager[_LENGTH.size : split], self._form.columns, store)
+        stored = entry.StoredFile(file, self._form.fingerprint)  # lives as long as the facts need it
+        (columns,) = unpack(stored.columns, self._form.columns, stored)
         check(columns.directories, columns.rows)
         summary = columns.summary
         if blob is None:  # an engine sends the tar itself
@@ -180,19 +159,15 @@ class LayerCache:
         return ColumnarLayerIndex(summary, columns.directories, columns.rows)
 
     def _parts(self, index: ColumnarLayerIndex) -> Iterator[bytes]:
-        """The bytes of a layer's file. Its pieces are read twice, so that they are never all in memory."""
+        """The bytes of a layer's file."""
         columns, outside = pack([_Columns(index.summary, index.directories, index.rows)], self._form.columns)
         tables = [one for one in outside if isinstance(one, SymbolTable)]
-        store = tables[0].store if tables else None
-        if any(one.store is not store for one in tables):
+        stores = {id(one.store): one.store for one in tables}
+        if len(stores) > 1:
             raise Unstorable("its facts use more than one store")
         places = sorted({Place(one.offset, one.length) for one in tables})
-        offsets, lengths = tuple(one.offset for one in places), tuple(one.length for one in places)
-        checksums = tuple(crc32(store.read(place)) for place in places) if store else ()
-        pieces, _ = pack([_Pieces(offsets, lengths, checksums)], self._form.pieces)
-        eager = b"".join((_LENGTH.pack(len(columns)), columns, pieces))
-        contents = (store.read(place) for place in places) if store else ()
-        yield from entry.build(self._form.fingerprint, eager, contents, sum(lengths))
+        pieces = ((place, store.read(place)) for store in stores.values() for place in places)
+        return entry.build(self._form.fingerprint, columns, pieces)
 
     def _drop(self, kind: str, name: str, reason: str) -> None:
         self._directory.remove(kind, name)
@@ -204,7 +179,7 @@ class _Form:
 
     def __init__(self, inspector: str) -> None:
         codecs = Codecs({(Rows, "contents"): Mapping[int, Content]}, outside=(ColumnStore,))
-        self.columns, self.pieces = codecs.of(_Columns), codecs.of(_Pieces)
+        self.columns = codecs.of(_Columns)
         self.fingerprint = entry.fingerprint(codecs.schema(self.columns))
         self.name = f"{inspector}-{self.fingerprint.hex()[:12]}"
 
@@ -225,7 +200,7 @@ def check(directories: Directories, rows: Rows) -> None:
     first, starts = directories.first, directories.name_start
     height = len(rows.kinds)
     sound = (
-        (count > 0
+        count > 0
         and directories.paths[0] == ""
         and len(directories.own_rows) == count
         and len(first) == len(starts) == count + 1
@@ -235,15 +210,14 @@ def check(directories: Directories, rows: Rows) -> None:
         and _below(directories.rows, height)
         and _below(directories.own_rows, height)
         and _below(rows.attributes, len(rows.attribute_table))
-        and not height)
-        or max(code & _KIND_MASK for code in set(rows.kinds)) <= max(EntryKind)
-    )
+        and not height
+    ) or max(code & _KIND_MASK for code in set(rows.kinds)) <= max(EntryKind)
     if not sound:
         raise Damaged("columns that do not belong together")
-    for number in range(count):
-        amount = first[number + 1] - first[number]
-        if amount and names.count(b"/", starts[number], starts[number + 1]) != amount - 1:
-            raise Damaged("another number of names than of rows")
+    amounts = map(sub, first[1:], first)
+    slashes = map(names.count, repeat(b"/"), starts, starts[1:])
+    if any(amount and found != amount - 1 for amount, found in zip(amounts, slashes, strict=True)):
+        raise Damaged("another number of names than of rows")
 
 
 def _rises(column: array[int], end: int) -> bool:
@@ -251,4 +225,4 @@ def _rises(column: array[int], end: int) -> bool:
 
 
 def _below(column: array[int], limit: int) -> bool:
-    return not column or (min(column) >= 0 and max(column) < limit)
+    return not column or (max(column) < limit and (column.typecode in "BHILQ" or min(column) >= 0))

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from imagescan.cache.answers import AnswerCache, answer_key
 from imagescan.cache.codec import Damaged as DamagedCache
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.layers import LayerCache
 from imagescan.cache.pruning import prune
-from imagescan.content import MAXIMUM_DATABASES, FileInspector
-from imagescan.layers.values import LayerIndex
-from imagescan.options import CacheOptions, Message
+from imagescan.content import MAXIMUM_DATABASES, TOO_MANY_DATABASES, FileInspector
+from imagescan.errors import LimitExceeded
+from imagescan.findings import ScanReport
+from imagescan.layers.column_store import TemporaryColumnStore
+from imagescan.layers.columns import ColumnarLayerIndex
+from imagescan.layers.values import ColumnStore, LayerIndex, Place
+from imagescan.options import CacheOptions, Message, ScanOptions
 from imagescan.packages.values import DatabaseFile
 from imagescan.sources.values import ImageManifest, LayerDescriptor
 
@@ -35,6 +40,9 @@ class CacheSession:
         self._on_message = on_message
         self._directory: CacheDirectory | None = None
         self._layers: LayerCache | None = None
+        self._answers: AnswerCache | None = None
+        self._stores: list[_WatchedStore] = []
+        self._has_kept = False
         if wishes is not None:
             self._directory = self._open(wishes.directory)
 
@@ -44,7 +52,7 @@ class CacheSession:
     def __exit__(self, *_: object) -> None:
         if self._directory is None or self._wishes is None:
             return
-        if self._layers is not None and self._layers.kept:
+        if self._has_kept:
             prune(self._directory, self._wishes.maximum_bytes, self._wishes.maximum_days)
         self._directory.close()
 
@@ -76,20 +84,52 @@ class CacheSession:
 
     def keep_layer(self, image: ImageManifest, index: LayerIndex) -> None:
         """Keep a layer that was read for an image."""
-        if self._layers is None:
+        if self._layers is None or self._met_a_limit(index):
             return
         for layer in image.layers:
-            if layer.digest is not None and layer.digest == index.blob_digest:
-                self._layers.keep(index, layer.media_type)
+            by_blob = layer.digest is not None and layer.digest == index.blob_digest
+            if by_blob or (layer.digest is None and layer.diff_id == index.diff_id):
+                self._has_kept |= self._layers.keep(index, layer.media_type if by_blob else "")
                 return
-            if layer.digest is None and layer.diff_id == index.diff_id:
-                self._layers.keep(index, "")
-                return
+
+    def new_store(self) -> ColumnStore:
+        """A store for the facts of one layer that is to be kept."""
+        self._stores.append(_WatchedStore())
+        return self._stores[-1]
+
+    def known_report(self, image: ImageManifest, options: ScanOptions) -> ScanReport | None:
+        """The report of this very image, if it was judged before under the same wishes and rules."""
+        key = self._answer_key(image, options)
+        if key is None or self._answers is None:
+            return None
+        report = self._answers.find(key, image.reference)
+        if report is not None:
+            self._say(f"the answer for {image.digest or image.config_digest} is known")
+        return report
+
+    def keep_report(self, image: ImageManifest, options: ScanOptions, report: ScanReport) -> None:
+        """Keep what an image was judged to be."""
+        key = self._answer_key(image, options)
+        if key is None or self._answers is None or any(store.is_full for store in self._stores):
+            return
+        self._has_kept |= self._answers.keep(key, report)
 
     def distrust(self, reason: str) -> None:
         """Forget what was found for this scan: some of it is damaged."""
         if self._layers is not None:
             self._layers.drop_found(reason)
+
+    def _answer_key(self, image: ImageManifest, options: ScanOptions) -> str | None:
+        if self._directory is None:
+            return None
+        self._answers = self._answers or AnswerCache(self._directory, self._say, self._warn)
+        return answer_key(image, options)
+
+    def _met_a_limit(self, index: LayerIndex) -> bool:
+        """Whether what could be looked at of a layer depended on this machine or on other layers."""
+        return any(store.is_full for store in self._stores) or any(
+            file.reason == TOO_MANY_DATABASES for file in index.unread
+        )
 
     def _open(self, directory: Path) -> CacheDirectory | None:
         try:
@@ -109,8 +149,24 @@ class CacheSession:
             self._on_message(message)
 
 
+class _WatchedStore(TemporaryColumnStore):
+    """Remembers that something found no room."""
+
+    is_full = False
+
+    def append(self, data: bytes | memoryview) -> Place:
+        """See ``TemporaryColumnStore.append``."""
+        try:
+            return super().append(data)
+        except LimitExceeded:
+            self.is_full = True
+            raise
+
+
 def _database_bytes(known: Mapping[int, LayerIndex]) -> int:
-    contents = (content for index in set(known.values()) for _, content in index.contents())
+    """Compressed bytes of the package databases of these layers."""
+    layers = (index for index in set(known.values()) if isinstance(index, ColumnarLayerIndex))
+    contents = (content for index in layers for content in index.rows.contents.values())
     return sum(len(one.packed) for one in contents if isinstance(one, DatabaseFile))
 
 

@@ -43,6 +43,7 @@ def load_rules(directories: Iterable[Path] = ()) -> tuple[RuleDocument, ...]:
     return tuple(rules[identifier] for identifier in sorted(rules))
 
 
+@cache
 def builtin_rules() -> tuple[RuleDocument, ...]:
     """The rules that come with imagescan: from the installed package, else from the checkout."""
     return read_folder(_builtin())

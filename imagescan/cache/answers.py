@@ -1,0 +1,109 @@
+"""Whole answers: the report of an image that has not changed, for the same wishes and the same rules.
+
+A manifest and the caller's options enter, a key leaves that covers all that can change the report; a
+report enters or leaves under it. What the user allows (waivers, baseline, threshold) is applied after,
+and the name that the image was asked by is the asker's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+
+from imagescan.cache import entry
+from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.identity import folder_digest, program_identity
+from imagescan.findings import ScanReport
+from imagescan.options import ScanOptions
+from imagescan.sources.values import ImageManifest
+
+ANSWERS = "answers"
+
+# These cannot change the report of an image that is already found; ``rules_directories`` count by content.
+OPTIONS_WITHOUT_EFFECT = frozenset({"platform", "insecure", "cache", "on_progress", "on_message"})
+_RULES = "rules_directories"
+
+Say = Callable[[str], None]
+
+
+def answer_key(manifest: ImageManifest, options: ScanOptions) -> str | None:
+    """The name under which an image's report is kept; None where it cannot be known to be the same.
+
+    An option whose value names a path of the host, and whose content therefore may change, allows none.
+    """
+    if not manifest.layers or any(
+        layer.digest is None and layer.diff_id is None for layer in manifest.layers
+    ):
+        return None
+    wishes = {field.name: getattr(options, field.name) for field in fields(options)}
+    rules = [folder_digest(folder) for folder in wishes.pop(_RULES)]
+    for name in OPTIONS_WITHOUT_EFFECT:
+        wishes.pop(name)
+    if None in rules or _names_a_path(wishes.values()):
+        return None
+    image = replace(manifest, reference="", index_digest=None)
+    parts = (program_identity(), rules, sorted(wishes.items()), image)
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _names_a_path(values: Iterable[object]) -> bool:
+    return any(
+        isinstance(one, Path)
+        or (isinstance(one, tuple | list) and _names_a_path(one))
+        or (
+            hasattr(one, "__dataclass_fields__")
+            and _names_a_path(getattr(one, name) for name in one.__dataclass_fields__)
+        )
+        for one in values
+    )
+
+
+class AnswerCache:
+    """Finds and keeps reports.
+
+    Args:
+        directory: where.
+        say: told, in one line each, what was dropped.
+        warn: told that an answer cannot be kept, and why.
+    """
+
+    def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
+        self._directory, self._say, self._warn = directory, say, warn
+
+    def find(self, key: str, reference: str) -> ScanReport | None:
+        """The report that was kept under a key, as of the image that is named so now."""
+        codec, form = self._form
+        try:
+            file = self._directory.open(ANSWERS, key)
+            if file is None:
+                return None
+            (report,) = unpack(entry.StoredFile(file, form).columns, codec)
+        except (Unusable, Damaged) as error:
+            self._directory.remove(ANSWERS, key)
+            self._say(f"dropped {ANSWERS}/{key}: {error.message}")
+            return None
+        assert isinstance(report, ScanReport)
+        return replace(report, image=replace(report.image, reference=reference))
+
+    def keep(self, key: str, report: ScanReport) -> bool:
+        """Keep a report; says whether it could be."""
+        codec, form = self._form
+        try:
+            self._directory.write(ANSWERS, key, entry.build(form, pack([report], codec)[0]))
+        except Unstorable as error:
+            self._say(f"the answer cannot be kept: {error.message}")
+            return False
+        except Unusable as error:
+            self._warn(str(error))
+            return False
+        return True
+
+    @cached_property
+    def _form(self) -> tuple[Codec, bytes]:
+        codecs = Codecs()
+        codec = codecs.of(ScanReport)
+        return codec, entry.fingerprint(codecs.schema(codec))
