@@ -160,7 +160,7 @@ class MissingSymbol:
 @dataclass(frozen=True, slots=True)
 class LoaderFault:
     """Another reason why the loader or the kernel refuses: ``code`` is a stable word
-    (``relr-without-version``, ``cpu-level``, ``version-file-not-loaded``, ``kernel-errno`` ...),
+    (``relr-without-version``, ``cpu-level``, ``version-file-not-loaded`` ...; each is claimed by a rule),
     ``object`` the path concerned, ``message`` the text that the user would have met, ``condition``
     when it happens, if it depends on the machine ("" for always)."""
 

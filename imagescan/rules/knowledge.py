@@ -24,10 +24,13 @@ _NODE_RELEASE = re.compile(r"\d+(?:\.\d+)*")
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Which of its releases has which release of a component, oldest first."""
+    """Which of its releases has which release of a component, oldest first.
+
+    ``identifiers`` are the os-release IDs that it holds for, its own first.
+    """
 
     name: str
-    identifier: str
+    identifiers: tuple[str, ...]
     releases: tuple[tuple[str, str], ...]
 
 
@@ -205,12 +208,13 @@ def _read_components(node: Node) -> Knowledge:
 
 
 def _read_distribution(node: Node) -> Distribution:
-    fields = _fields(node, frozenset({"name", "id", "releases", "source"}), frozenset())
+    fields = _fields(node, frozenset({"name", "id", "releases", "source"}), frozenset({"also"}))
     fields["source"].text()
+    also = fields["also"].texts() if "also" in fields else ()
     releases = tuple(_texts(fields["releases"]).items())
     if list(releases) != sorted(releases, key=lambda one: release_key(one[0])):
         raise fields["releases"].error("the releases are not in order", "write the oldest first")
-    return Distribution(fields["name"].text(), fields["id"].text(), releases)
+    return Distribution(fields["name"].text(), (fields["id"].text(), *also), releases)
 
 
 def _read_injected(node: Node) -> Knowledge:

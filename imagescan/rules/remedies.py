@@ -207,7 +207,12 @@ def _needs(case: _Case) -> str:
 
 def _needs_component(case: _Case, component: Component, release: str) -> str:
     named = []
-    for one in sorted(component.distributions, key=lambda one: one.identifier not in case.facts.distribution):
+    families = case.facts.distribution
+
+    def distance(one: Distribution) -> int:
+        return next((place for place, name in enumerate(families) if name in one.identifiers), len(families))
+
+    for one in sorted(component.distributions, key=distance):
         first = _first_release(one, release)
         if first:
             named.append(f"{one.name} {first}")

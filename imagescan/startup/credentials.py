@@ -7,12 +7,14 @@ Mirrors moby/sys/user GetExecUser, which Docker, containerd and Podman share in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from imagescan.filesystem.values import Credentials, RootFilesystem
 from imagescan.layers.values import EntryKind
 from imagescan.startup.values import ConfiguredUser
 
 MAXIMUM_ID = (1 << 31) - 1
+MAXIMUM_ACCOUNTS = 500  # records of passwd, of group, and members of one group, when all are asked for
 _ROOT = Credentials()
 
 
@@ -23,6 +25,20 @@ def file_text(filesystem: RootFilesystem, path: str) -> str | None:
         return ""
     text = getattr(entry.content, "text", None)
     return text if isinstance(text, str) else None
+
+
+def accounts(filesystem: RootFilesystem) -> Iterator[tuple[str, Credentials]]:
+    """The image's accounts by name, as passwd lists them, with all their groups; the first
+    ``MAXIMUM_ACCOUNTS``. What is no record or has no such number is passed over."""
+    groups: dict[str, list[int]] = {}
+    for record in islice(_records(file_text(filesystem, "/etc/group") or "", 4), MAXIMUM_ACCOUNTS):
+        number = _number(record[2])
+        for member in record[3].split(",")[:MAXIMUM_ACCOUNTS] if number is not None else ():
+            groups.setdefault(member, []).append(number or 0)
+    for record in islice(_records(file_text(filesystem, "/etc/passwd") or "", 4), MAXIMUM_ACCOUNTS):
+        uid, gid = _number(record[2]), _number(record[3])
+        if uid is not None and gid is not None:
+            yield record[0], Credentials(uid, (gid, *groups.get(record[0], ())))
 
 
 def configured_user(text: str, filesystem: RootFilesystem) -> ConfiguredUser:

@@ -174,11 +174,36 @@ def versions(*nodes: str, system: str = "ID=debian\\nVERSION_ID=12\\n") -> str:
             "It needs glibc 2.34: Debian 12, Ubuntu 22.04, RHEL and UBI 9, Fedora 35,",
         ),
         (("GLIBC_ABI_DT_RELR",), "It needs glibc 2.36: Debian 12, Ubuntu 24.04,"),
-        (("GLIBCXX_3.4.32",), "It needs libstdc++ of GCC 13.2: Debian 13, Ubuntu 24.04,"),
-        (("CXXABI_1.3.9", "GLIBC_2.43"), "libstdc++ of GCC 5.1: Debian 10, Ubuntu 18.04, RHEL and UBI 8,"),
-        (("GLIBC_2.43",), "It needs glibc 2.43."),
-        (("OPENSSL_3.2.0",), "It needs OpenSSL 3.2.0: Debian 13, RHEL and UBI 10, Fedora 40 or newer."),
-        (("OPENSSL_1_1_1",), "It needs OpenSSL 1.1.1: Debian 10, Ubuntu 18.04, RHEL and UBI 8."),
+        (("GLIBCXX_3.4.32",), "It needs libstdc++ and libgcc of GCC 13.2: Debian 13, Ubuntu 24.04,"),
+        (
+            ("CXXABI_1.3.9", "GLIBC_2.44"),
+            "libstdc++ and libgcc of GCC 5.1: Debian 10, Ubuntu 18.04, RHEL and UBI 8,",
+        ),
+        (("GLIBC_2.44",), "It needs glibc 2.44."),
+        (("GLIBC_2.43",), "It needs glibc 2.43: Ubuntu 26.04 or newer."),
+        (
+            ("GLIBC_2.42",),
+            "It needs glibc 2.42: Ubuntu 25.10, Fedora 43 or newer.",
+        ),
+        (
+            ("GLIBC_2.40",),
+            "It needs glibc 2.40: Debian 13, Ubuntu 25.04, Fedora 41, openSUSE Leap 16.0 or newer.",
+        ),
+        (("GLIBC_2.28",), "RHEL and UBI 8, Fedora 32, Amazon Linux 2023, openSUSE Leap 15.3 or newer."),
+        (("GLIBCXX_3.4.34",), "of GCC 15.1: Fedora 42, openSUSE Leap 16.0 or newer."),
+        (
+            ("GLIBCXX_3.4.19",),
+            "of GCC 4.8.3: Debian 10, Ubuntu 18.04, RHEL and UBI 7, Fedora 36, Amazon Linux 2,",
+        ),
+        (
+            ("GCC_14.0.0",),
+            "of GCC 14.1: Debian 13, Ubuntu 24.04, RHEL and UBI 10, Fedora 41, openSUSE Leap 15.6",
+        ),
+        (
+            ("OPENSSL_3.2.0",),
+            "It needs OpenSSL 3.2.0: Debian 13, Ubuntu 25.10, RHEL and UBI 10, Fedora 40 or newer.",
+        ),
+        (("OPENSSL_1_1_1",), "It needs OpenSSL 1.1.1: Debian 10, RHEL and UBI 8."),
     ],
 )
 def test_missing_versions_name_the_first_releases_that_have_them(nodes: tuple[str, ...], needs: str) -> None:
@@ -190,7 +215,14 @@ def test_the_images_own_distribution_comes_first() -> None:
     assert "It needs glibc 2.38: Fedora 39, Debian 13," in fix
 
 
-@pytest.mark.parametrize("node", ["GLIBC_PRIVATE", "MYSQL_8", "GLIBC_2.x", "OPENSSL_4.0.0"])
+@pytest.mark.parametrize(
+    "system", ["ID=rocky\\nVERSION_ID=9.4\\n", "ID=ol\\nID_LIKE=fedora\\nVERSION_ID=9\\n"]
+)
+def test_what_red_hat_has_its_rebuilds_have(system: str) -> None:
+    assert "It needs glibc 2.38: RHEL and UBI 10, " in versions("GLIBC_2.38", system=system)
+
+
+@pytest.mark.parametrize("node", ["GLIBC_PRIVATE", "MYSQL_8", "GLIBC_2.x", "OPENSSL_4.0.0", "CXXABI_1.3.16"])
 def test_a_version_that_is_not_known_is_not_made_up(node: str) -> None:
     assert "It needs" not in versions(node)
 

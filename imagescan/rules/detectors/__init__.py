@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from imagescan.rules.detectors.announcements import ANNOUNCED_LIBRARY
 from imagescan.rules.detectors.bundles import UNUSABLE_BUNDLE
+from imagescan.rules.detectors.current_directory import CURRENT_DIRECTORY
 from imagescan.rules.detectors.interpreters import INTERPRETER
 from imagescan.rules.detectors.libraries import MISSING_LIBRARY
 from imagescan.rules.detectors.loader_faults import LOADER_FAULT
+from imagescan.rules.detectors.mixed_libc import MIXED_LIBC
 from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, WRONG_ARCHITECTURE
 from imagescan.rules.detectors.registry import Detector
+from imagescan.rules.detectors.run_paths import RUN_PATH
 from imagescan.rules.detectors.startup_steps import CARRIAGE_RETURN, FAILING_STEP, REFUSED_FILE, UNKNOWN_USER
 from imagescan.rules.detectors.symbols import MISSING_SYMBOL
 from imagescan.rules.detectors.versions import MISSING_VERSION
@@ -22,8 +25,11 @@ DETECTORS: tuple[Detector, ...] = (
     MISSING_LIBRARY,
     ANNOUNCED_LIBRARY,
     LOADER_FAULT,
+    CURRENT_DIRECTORY,
     MISSING_VERSION,
     MISSING_SYMBOL,
+    MIXED_LIBC,
+    RUN_PATH,
     WRONG_ARCHITECTURE,
     FOREIGN_FORMAT,
     UNUSABLE_BUNDLE,

@@ -7,14 +7,16 @@ of the rule for that problem, and every later check passes it over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from imagescan.elf.facts import ElfKind
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier, TrailLine
+from imagescan.layers.values import ImagePath
 from imagescan.loader.values import (
     Binding,
+    BriefLinkMap,
     LinkMap,
     LoadedObject,
     LoaderKind,
@@ -72,6 +74,37 @@ def linked_subjects(facts: ImageFacts) -> Iterator[tuple[ObjectFacts, LinkMap]]:
             yield found, link_map
 
 
+def whole(link_map: LinkMap) -> LinkMap:
+    """The link map with its objects at hand, to be asked for once where several are looked at."""
+    return link_map.remake() if isinstance(link_map, BriefLinkMap) else link_map
+
+
+def reaching(facts: ImageFacts, targets: Iterable[ImagePath]) -> frozenset[ImagePath]:
+    """The objects whose link maps may hold one of these: themselves, and what needs them by name, at any
+    distance, whatever the number behind ``.so``. A cheap upper bound, so that only few link maps must be
+    looked at."""
+    pending = [facts.by_path[path] for path in targets if path in facts.by_path]
+    if not pending:
+        return frozenset()
+    asking: dict[str, list[ObjectFacts]] = {}
+    for found in facts.objects:
+        for name in (*found.elf.needed, *found.elf.filters, *found.elf.auxiliaries):
+            asking.setdefault(_stem(name), []).append(found)
+    reached = {found.path for found in pending}
+    while pending:
+        found = pending.pop()
+        for name in {_stem(found.path), _stem(found.elf.soname or "")}:
+            for one in asking.pop(name, ()):
+                if one.path not in reached:
+                    reached.add(one.path)
+                    pending.append(one)
+    return frozenset(reached)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".so")[0]
+
+
 def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
     """Why an object fails before its libraries matter, or None."""
     if not runs_on(found.elf, facts.platform):
@@ -86,10 +119,17 @@ def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
             return StartProblem.INTERPRETER_UNUSABLE
         return mismatch if foreign else StartProblem.INTERPRETER_MISSING
     if found.tier is Tier.PLUGIN:
-        return mismatch if foreign else None
+        return mismatch if foreign and not _taken_by_other_libc(found) else None
     if libc is LoaderKind.GLIBC and link_map is not None and _served_by_musl_in_vain(link_map):
         return StartProblem.GLIBC_ON_MUSL
     return None
+
+
+def _taken_by_other_libc(found: ObjectFacts) -> bool:
+    """A plugin that its host opens all the same: musl stands for libc.so.6, libm.so.6 and others itself. Python
+    built for musl does not even try a module that calls itself one for glibc."""
+    opened = found.opened is not None and not found.opened.link_map.obstacles
+    return opened and not found.path.endswith("-linux-gnu.so")
 
 
 def _served_by_musl_in_vain(link_map: LinkMap) -> bool:

@@ -20,6 +20,7 @@ from imagescan.rules.detectors.common import (
     linked_subjects,
     missing_trail,
     wants_another_libc,
+    whole,
 )
 from imagescan.rules.detectors.optional import optional_package
 from imagescan.rules.detectors.registry import Detector, Parameters, package_table, table, text
@@ -60,7 +61,8 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     injected = table(parameters, "injected")
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
-    for found, link_map in linked_subjects(facts):
+    for found, linked in linked_subjects(facts):
+        link_map = whole(linked) if linked.missing else linked
         for resolution in link_map.missing:
             if wants_another_libc(link_map, resolution):
                 continue  # told by the rule for mixed builds

@@ -9,7 +9,7 @@ from imagescan.findings import Blame, Certainty, Tier, TrailLine
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderFault
 from imagescan.rules.blame import blame_absent, blame_environment, blame_present
-from imagescan.rules.detectors.common import certainty_of, found_trail, linked_subjects, real_path
+from imagescan.rules.detectors.common import certainty_of, found_trail, linked_subjects, real_path, whole
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.observation import Observation
 
@@ -23,7 +23,8 @@ def loader_faults(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
     Parameters: ``fault``, and ``harmless``: whether the program starts all the same.
     """
     wanted = text(parameters, "fault")
-    for found, link_map in linked_subjects(facts):
+    for found, linked in linked_subjects(facts):
+        link_map = whole(linked) if any(fault.code == wanted for fault in linked.faults) else linked
         for fault in link_map.faults:
             if fault.code != wanted or (found.tier is Tier.PLUGIN and parameters["harmless"]):
                 continue

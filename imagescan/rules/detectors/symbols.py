@@ -16,6 +16,7 @@ from imagescan.rules.detectors.common import (
     certainty_of,
     linked_subjects,
     loaded_object,
+    whole,
 )
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.messages import symbol_missing
@@ -36,9 +37,10 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
     """
     wanted = Binding(text(parameters, "binding"))
     providers: dict[str, tuple[str, ...]] = {}
-    for found, link_map in linked_subjects(facts):
-        if found.tier is Tier.PLUGIN and found.opened is None:
+    for found, linked in linked_subjects(facts):
+        if not linked.missing_symbols or (found.tier is Tier.PLUGIN and found.opened is None):
             continue
+        link_map = whole(linked)
         requesters: dict[str, list[MissingSymbol]] = {}
         for symbol in _unexplained(link_map):
             if symbol.binding is wanted:

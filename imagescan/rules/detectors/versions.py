@@ -18,6 +18,7 @@ from imagescan.rules.detectors.common import (
     linked_subjects,
     loaded_object,
     real_path,
+    whole,
 )
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.messages import version_missing
@@ -42,7 +43,8 @@ def missing_versions(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
     """
     sufferers: dict[str, list[tuple[ObjectFacts, LinkMap]]] = {}
     missing: dict[str, dict[tuple[str, str], MissingVersion]] = {}
-    for found, link_map in linked_subjects(facts):
+    for found, linked in linked_subjects(facts):
+        link_map = whole(linked) if linked.missing_versions else linked
         for one in link_map.missing_versions:
             if not one.weak:
                 real = real_path(link_map, one.needed_by)

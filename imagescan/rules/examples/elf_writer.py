@@ -17,7 +17,8 @@ _SEGMENTS = 5
 CPU_LEVELS = {"": 0, "x86-64-v2": 2, "x86-64-v3": 4, "x86-64-v4": 8}
 _NOTE_GNU_PROPERTY, _NOTE_DLOPEN, _ISA_1_NEEDED = 5, 0x407C0C0A, 0xC0008002
 _READ_EXECUTE, _READ_WRITE_EXECUTE = 5, 7
-_DF_1_PIE = 0x08000000
+_DF_1_PIE, _DF_1_NOOPEN = 0x08000000, 0x40
+_R_X86_64_IRELATIVE = 37
 _DT = {
     "needed": 1, "pltrelsz": 2, "hash": 4, "strtab": 5, "symtab": 6, "rela": 7, "relasz": 8, "strsz": 10,
     "soname": 14, "rpath": 15, "pltrel": 20, "jmprel": 23, "runpath": 29, "relr": 36,
@@ -66,6 +67,8 @@ class ElfStandIn:
     undefined_lazy: tuple[str, ...] = ()
     relative_relocations: bool = False
     executable_stack: bool = False
+    indirect_functions: bool = False  # relocations of type IRELATIVE (x86-64 only)
+    not_for_dlopen: bool = False  # DF_1_NOOPEN
     cpu_level: str = ""  # x86-64-v2 ...: GNU_PROPERTY_X86_ISA_1_NEEDED
     dlopen: str = ""  # the JSON text of a .note.dlopen
     marks: bytes = b""
@@ -102,8 +105,9 @@ class _Writer:
         self._version_tables()
         place, length = self._put(bytes(self._strings))
         self._tags += [(_DT["strtab"], place), (_DT["strsz"], length)]
-        if wanted.type == "program":
-            self._tags.append((_DT["flags_1"], _DF_1_PIE))
+        flags = _DF_1_PIE * (wanted.type == "program") | _DF_1_NOOPEN * wanted.not_for_dlopen
+        if flags:
+            self._tags.append((_DT["flags_1"], flags))
         dynamic = (0, 0)
         if wanted.type != "static":
             word = "qQ" if self._wide else "iI"
@@ -144,7 +148,8 @@ class _Writer:
         names = ("", *undefined, *wanted.defined)
         versions = [0, *(self._indices.get(name.partition("@")[2].lstrip("@"), 1) for name in names[1:])]
         self._tag_table("symtab", b"".join(rows))
-        self._tag_table("versym", b"".join(self._pack("H", version) for version in versions))
+        if self._indices:
+            self._tag_table("versym", b"".join(self._pack("H", version) for version in versions))
         self._tag_table("hash", self._pack("QQ" if self._is_s390() else "II", 0, len(rows)))
         slots = range(1, len(undefined) + 1)
         immediate, lazy = slots[: len(wanted.undefined)], slots[len(wanted.undefined) :]
@@ -152,8 +157,10 @@ class _Writer:
             ("rela", "relasz", immediate, self._machine.data_relocation),
             ("jmprel", "pltrelsz", lazy, self._machine.jump_slot),
         ):
-            if numbers:
-                table = b"".join(self._relocation(number, kind) for number in numbers)
+            table = b"".join(self._relocation(number, kind) for number in numbers)
+            if tag == "rela" and wanted.indirect_functions:
+                table += self._relocation(0, _R_X86_64_IRELATIVE)
+            if table:
                 self._tag_table(tag, table)
                 self._tags.append((_DT[size], len(table)))
         if lazy:

@@ -43,7 +43,10 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         user=image.user,
         working_dir=image.working_dir,
         healthcheck=image.healthcheck,
-        history=tuple(HistoryEntry(layer.created_by, empty_layer=False) for layer in image.layers),
+        history=(
+            *(HistoryEntry(layer.created_by, empty_layer=False) for layer in image.layers),
+            *(HistoryEntry(f"ENV {variable}", empty_layer=True) for variable in image.env),
+        ),
         diff_ids=tuple(_digest(blob) for blob in blobs),
     )
     manifest = ImageManifest("example", None, image.platform, config, descriptors)

@@ -69,6 +69,7 @@ files:
 
 
 _AMD64 = Platform("linux", "amd64")
+_FLAGS = ("relative_relocations", "executable_stack", "indirect_functions", "not_for_dlopen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _stand_in(kind: str, node: Node) -> ElfStandIn:
             values[key] = _one_of(value, MACHINES)
         elif key == "version_needs":
             values[key] = {file: versions.texts() for file, versions in value.pairs()}
-        elif key in ("relative_relocations", "executable_stack"):
+        elif key in _FLAGS:
             values[key] = value.truth()
         elif key == "cpu_level":
             values[key] = _one_of(value, CPU_LEVELS)
