@@ -1,0 +1,227 @@
+"""A case: an image that broke for a user, what imagescan must say of it, and the healthy twin.
+
+Values enter (``Case``), an ``Outcome`` leaves: which expected findings were given, which were missed,
+what was said beyond them, and where a finding's text differs from what the case demands.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from imagescan.cli.main import run
+from tests.cases.images import Image, write
+
+LOUD = ("error", "warning")
+
+
+@dataclass(frozen=True)
+class Find:
+    """One expected finding. ``says`` is its runtime message, whole; ``fix``, ``words`` (in message, why
+    and condition) and ``items`` must occur; ``blame`` is (what a layer did, how it was created)."""
+
+    rule: str
+    object: str
+    says: str = ""
+    severity: str = "error"
+    tier: str = "startup"
+    certainty: str = "certain"
+    items: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    blame: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A real start of the image: ``command`` inside it, and a line of what it wrote when it failed (the
+    errno of the kernel where the kernel refused it)."""
+
+    command: tuple[str, ...]
+    says: str = ""
+    uid: int = 0
+    code: int = 0  # of the sound image
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """``name`` is what the user saw. ``broken`` or ``sound`` may have several platforms. ``notes`` are
+    (rule, object) of findings below a warning that the broken image also gives. ``options`` are given to
+    the command line. ``wrong`` says what of a known defect keeps the product from the truth."""
+
+    thread: str
+    name: str
+    broken: tuple[Image, ...] | Image = ()
+    finds: tuple[Find, ...] = ()
+    sound: tuple[Image, ...] | Image = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    sound_notes: tuple[tuple[str, str], ...] = ()
+    options: tuple[str, ...] = ()
+    run: Run | None = None
+    wrong: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.thread}: {self.name}"
+
+    @property
+    def broken_images(self) -> tuple[Image, ...]:
+        """The broken image of each platform."""
+        return self.broken if isinstance(self.broken, tuple) else (self.broken,)
+
+    @property
+    def sound_images(self) -> tuple[Image, ...]:
+        """The healthy twin of each platform."""
+        return self.sound if isinstance(self.sound, tuple) else (self.sound,)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one case. ``faults`` are sentences; a case holds when there is none."""
+
+    expected: int
+    found: int
+    false_alarms: int
+    faults: tuple[str, ...]
+
+    @property
+    def missed(self) -> int:
+        """Expected findings at warning or above that were not given."""
+        return self.expected - self.found
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the command line gave."""
+
+    code: int
+    findings: tuple[Mapping[str, Any], ...]
+    incomplete: tuple[object, ...]
+    stderr: str
+
+
+def scan(layout: Path, options: Sequence[str] = ()) -> Scanned:
+    """Scan a layout with the product's own command line, all its platforms."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    words = [f"oci:{layout}", "--platform=all", "-o", "json", *options]
+    environment = {"XDG_CACHE_HOME": f"{layout.parent}/cache", "HOME": str(layout.parent)}
+    code = run(words, environment, layout.parent, stdout, stderr)
+    told = json.loads(stdout.getvalue()) if stdout.getvalue() else []
+    documents = told if isinstance(told, list) else [told]
+    findings = tuple(finding for document in documents for finding in document["findings"])
+    incomplete = tuple(one for document in documents for one in document["incomplete"])
+    return Scanned(code, findings, incomplete, stderr.getvalue())
+
+
+def judge(case: Case, directory: Path) -> Outcome:
+    """Build both images of a case below ``directory``, scan them, and compare."""
+    faults: list[str] = []
+    expected = found = alarms = 0
+    if case.broken_images:
+        scanned = scan(write(directory / "broken", *case.broken_images), case.options)
+        wanted = 1 if any(find.severity == "error" for find in case.finds) else 0
+        faults += _process_faults(scanned, wanted, "the broken image")
+        loud = [one for one in scanned.findings if one["severity"] in LOUD]
+        expected = sum(find.severity in LOUD for find in case.finds)
+        found, said = _match(case.finds, scanned.findings)
+        alarms = sum(one["severity"] in LOUD for one in said) if loud else 0
+        faults += [f"not said: {find}" for find in case.finds if not _given(find, scanned.findings)]
+        faults += _extra(said, case.notes, "the broken image")
+        for find in case.finds:
+            faults += _differences(find, scanned.findings)
+    if case.sound_images:
+        scanned = scan(write(directory / "sound", *case.sound_images), case.options)
+        faults += _process_faults(scanned, 0, "the healthy image")
+        alarms += sum(one["severity"] in LOUD for one in scanned.findings)
+        faults += _extra(list(scanned.findings), case.sound_notes, "the healthy image")
+    return Outcome(expected, found, alarms, tuple(faults))
+
+
+def _process_faults(scanned: Scanned, code: int, what: str) -> list[str]:
+    faults = [f"{what}: exit code {scanned.code}, not {code}"] if scanned.code != code else []
+    faults += [f"{what}: not looked at: {one}" for one in scanned.incomplete]
+    return faults + ([f"{what}: {scanned.stderr}"] if scanned.stderr else [])
+
+
+def _key(finding: Mapping[str, Any]) -> tuple[str, str, str]:
+    return finding["rule"], finding["object"], finding["severity"]
+
+
+def _given(find: Find, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    wanted = (find.rule, find.object, find.severity)
+    matching = [one for one in findings if _key(one) == wanted]
+    return [one for one in matching if find.says in ("", plain(one["runtime_message"]))] or matching
+
+
+def _match(
+    finds: Sequence[Find], findings: Sequence[Mapping[str, Any]]
+) -> tuple[int, list[Mapping[str, Any]]]:
+    """How many expected findings at warning or above are there, and the findings that nobody expects."""
+    left, found = list(findings), 0
+    for find in finds:
+        for one in _given(find, left):
+            left.remove(one)
+            found += find.severity in LOUD
+            break
+    return found, left
+
+
+def _extra(said: Sequence[Mapping[str, Any]], allowed: Sequence[tuple[str, str]], what: str) -> list[str]:
+    """Findings beyond those expected, and notes that were expected and not given."""
+    left = list(allowed)
+    faults = []
+    for one in said:
+        if one["severity"] not in LOUD and (one["rule"], one["object"]) in left:
+            left.remove((one["rule"], one["object"]))
+        else:
+            faults.append(f"{what} also gives {_key(one)}: {one['runtime_message'] or one['message']}")
+    return faults + [f"{what} does not give the note {one}" for one in left]
+
+
+def plain(text: str) -> str:
+    """A message with its paths' slashes single: Debian's loader, told to look in other directories, has
+    them filled up to the old lengths (``bases.red_hat``)."""
+    return re.sub("/{2,}", "/", text)
+
+
+def _differences(find: Find, findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    given = _given(find, findings)
+    if not given:
+        return
+    one = given[0]
+    for key, wanted in (("tier", find.tier), ("certainty", find.certainty)):
+        if one[key] != wanted:
+            yield f"{find.rule}: {key} is {one[key]}, not {wanted}"
+    if find.says and plain(one["runtime_message"]) != find.says:
+        yield f"{find.rule} says {one['runtime_message']!r}, not {find.says!r}"
+    text = " ".join((one["message"], one["why"], one["condition"]))
+    places = (
+        ("words", find.words, text),
+        ("fix", find.fix, one["fix"]),
+        ("owner", (find.owner,), one["owner"]),
+    )
+    for name, words, there in places:
+        yield from (
+            f"{find.rule}: {word!r} is not in {name}: {there!r}" for word in words if word not in there
+        )
+    for name in ("items", "requesters"):
+        for wanted in getattr(find, name):
+            if wanted not in one[name]:
+                yield f"{find.rule}: {wanted!r} is not among {name} {one[name]}"
+    told = [(blame["action"], blame["created_by"]) for blame in one["blame"]]
+    yield from (
+        f"{find.rule}: blame {wanted} is not among {told}" for wanted in find.blame if wanted not in told
+    )
+
+
+@cache
+def outcome(case: Case, directory: Path) -> Outcome:
+    """The same, judged once for each directory."""
+    return judge(case, directory)
