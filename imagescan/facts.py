@@ -185,7 +185,7 @@ def gather_facts(
     tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
     hosts = _plugin_hosts(elves, tiers, link_maps)
     opened = _open_plugins(elves, tiers, link_maps, hosts, opener) if opener else {}
-    tiers = {**tiers, **dict.fromkeys(_failing_variants(tiers, link_maps, opened), Tier.DORMANT)}
+    tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}
     shipped = (
         _shipped(filesystem, elves, hosts, opened, link_maps, extraction) if extraction else ShippedCode()
     )
@@ -262,7 +262,8 @@ def _open_plugins(
         link_map = link_maps.get(path)
         if tiers[path] is not Tier.PLUGIN or link_map is None:
             continue
-        if link_map.obstacles or elf.executable_stack or elf.refuses_dlopen:
+        unknown = link_map.loader is None  # none of its libc, but musl may take it
+        if link_map.obstacles or unknown or elf.executable_stack or elf.refuses_dlopen:
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found
@@ -287,6 +288,7 @@ def _shipped(
 
 
 def _failing_variants(
+    elves: Mapping[ImagePath, ElfFacts],
     tiers: Mapping[ImagePath, Tier],
     link_maps: Mapping[ImagePath, LinkMap],
     opened: Mapping[ImagePath, OpenedPlugin],
@@ -294,7 +296,7 @@ def _failing_variants(
     """Plugins that fail where another variant of the same thing does not."""
     plugins = (path for path in link_maps if tiers.get(path) is Tier.PLUGIN)
     return failing_variants(
-        {path: opened[path].link_map if path in opened else link_maps[path] for path in plugins}
+        elves, {path: opened[path].link_map if path in opened else link_maps[path] for path in plugins}
     )
 
 

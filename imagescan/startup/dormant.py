@@ -23,6 +23,7 @@ _SLEEPING_PREFIXES = (
     "/usr/lib/grub/", "/usr/lib/syslinux/", "/usr/share/syslinux/", "/usr/share/qemu/", "/usr/share/doc/",
     "/usr/src/", "/snap/", "/var/lib/docker/", "/var/lib/containerd/", "/var/lib/containers/",
 )  # fmt: skip
+_SLEEPING_SUFFIXES = (".debug", ".bare")  # addons of the JavaScript runtime Bare lie beside those of Node.js
 _SLEEPING_NAMES = frozenset(
     {"test", "tests", "testdata", "test-data", "test_data", "testing", "examples", "rootfs", ".build-id"}
 )
@@ -52,7 +53,8 @@ _SYSTEM_WORD = re.compile(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|window
 _OTHER_SYSTEM_WORD = re.compile(_BOUNDARY.format(r"android|freebsd|openbsd|netbsd|sunos"), re.I)
 # Node.js addons come once for each binary interface too: abi115, node-v115, node/115, glibc-115-Release.
 _INTERFACE_WORD = re.compile(
-    r"(?:(?<=[-_./])(?:abi|node-v|napi-v)|(?<=[/*])-?)\d{1,3}(?:-Release)?(?=[./])", re.I
+    r"(?:(?<=[-_./])(?:abi|node-v|napi-v)|(?<=[/*])-?)\d{1,3}(?:-Release)?(?=[./*])|(?<=[-_.])napi(?=[.*])",
+    re.I,
 )
 _MARK = re.compile(r"(?<![-_.])[-_.]*\*")
 _JOINTS = "-_."
@@ -89,7 +91,7 @@ def dormant_objects(
 
 def sleeps_by_path(path: str) -> bool:
     """Whether a path alone says that a file is debug information, test data or another system's."""
-    if path.startswith(_SLEEPING_PREFIXES) or path.endswith(".debug"):
+    if path.startswith(_SLEEPING_PREFIXES) or path.endswith(_SLEEPING_SUFFIXES):
         return True
     return not _SLEEPING_NAMES.isdisjoint(path.split("/")[1:-1])
 
@@ -136,18 +138,20 @@ def _unusable_variants(
     return _failing_beside_usable(objects, fails)
 
 
-def failing_variants(in_use: Mapping[ImagePath, LinkMap]) -> frozenset[ImagePath]:
+def failing_variants(
+    objects: Mapping[ImagePath, ElfFacts], in_use: Mapping[ImagePath, LinkMap]
+) -> frozenset[ImagePath]:
     """Variants that lack libraries or versions here, beside one for the same machine that does not.
 
     What loads them tries one after the other, or takes the one for its own binary interface.
 
     Args:
+        objects: every ELF file by canonical path.
         in_use: plugins with what happens when they are opened.
     """
     by_machine: dict[tuple[int, int], list[ImagePath]] = defaultdict(list)
-    for path, link_map in in_use.items():
-        elf = link_map.objects[0].elf
-        by_machine[elf.machine, elf.elf_class].append(path)
+    for path in in_use:
+        by_machine[objects[path].machine, objects[path].elf_class].append(path)
 
     def fails(path: ImagePath) -> bool:
         return bool(in_use[path].missing or in_use[path].missing_versions)

@@ -84,7 +84,7 @@ FAMILIES = (
         ("libphp",),
         shared=True,
     ),
-    PluginFamily("Node.js addon", r"\.node$", r"node(?:js)?[\d.]*|electron", ("libnode.so",)),
+    PluginFamily("Node.js addon", r"\.node$", r"node(?:js)?[\d.]*|electron|bun|deno", ("libnode.so",)),
     PluginFamily(
         "Java native library",
         r"/(?:jvm|jdk|jre|java)[^/]*/.*\.so$|/jni/[^/]+\.so$",

@@ -62,6 +62,7 @@ def test_scripts_are_commands_by_mode_only() -> None:
     "path",
     [
         "/usr/lib/debug/usr/bin/app.debug",
+        "/app/node_modules/sodium-native/prebuilds/linux-x64/sodium-native.bare",
         "/usr/lib/python3/dist-packages/numpy/tests/app",
         "/boot/app",
         "/snap/core/1/bin/app",
@@ -120,7 +121,7 @@ def test_a_variant_without_a_word_for_its_libc_is_the_usable_one() -> None:
         ("pprof/linux-x64/pprof.musl.node.abi108.node", "pprof/linux-x64/pprof.node.abi108.node"),
         ("zeromq/linux/x64/node/108/addon.node", "zeromq/linux/x64/node/glibc-115-Release/addon.node"),
         ("zeromq/linux/x64/node/musl-127-Release/addon.node", "zeromq/linux/x64/node/115/addon.node"),
-        ("lmdb/prebuilds/linux-x64/node.abi93.musl.node", "lmdb/prebuilds/linux-x64/node.abi93.glibc.node"),
+        ("lmdb-linux-x64/node.abi115.musl.node", "lmdb-linux-x64/node.napi.glibc.node"),
     ],
 )
 def test_an_addon_is_shipped_for_each_binary_interface_of_node(one: str, other: str) -> None:

@@ -126,7 +126,7 @@ def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
 
 
 def _taken_by_other_libc(found: ObjectFacts) -> bool:
-    """A plugin that its host opens all the same: musl stands for libc.so.6, libm.so.6 and others itself. Python
+    """A plugin that its host opens all the same: musl stands for libc.so.6, libm.so.6 and so on. A Python
     built for musl does not even try a module that calls itself one for glibc."""
     opened = found.opened is not None and not found.opened.link_map.obstacles
     return opened and not found.path.endswith("-linux-gnu.so")
