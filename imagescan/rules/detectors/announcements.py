@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imagescan.facts import ImageFacts
-from imagescan.findings import Certainty, Tier
+from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.loader.search import NOT_FOUND
+from imagescan.rules.blame import blame_absent, blame_present
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
@@ -38,6 +39,8 @@ def announced_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[O
                     "description": one.description or feature,
                 },
                 runtime_message=f"{one.sonames[0]}: {NOT_FOUND}",
+                trail=tuple(TrailLine("dlopen", soname, "not found") for soname in one.sonames),
+                blame=blame_absent(facts, one.sonames) or blame_present(facts, found.path),
                 condition=f"when {feature} is used",
             )
 

@@ -76,7 +76,7 @@ def _observe(
             "lacks": "" if plugin else _lacks(facts, found),
         },
         runtime_message=_message(found, link_map, fault),
-        trail=_trail(facts, interpreter) if fault else (),
+        trail=_trail(facts, interpreter) if interpreter else _other_libc(facts, found),
         blame=_blame(facts, found, problem, interpreter),
         condition=condition,
     )
@@ -146,6 +146,15 @@ def _trail(facts: ImageFacts, interpreter: str) -> tuple[TrailLine, ...]:
     hops = tuple(TrailLine("link", hop.link, f"points to {hop.target}") for hop in resolution.hops)
     outcome = "found" if resolution.entry else "absent"
     return (*hops, TrailLine("kernel", resolution.stopped_at or interpreter, outcome))
+
+
+def _other_libc(facts: ImageFacts, found: ObjectFacts) -> tuple[TrailLine, ...]:
+    """What a plugin needs of a C library that the image does not have."""
+    loaders = ", ".join(f"{loader.kind.value} ({loader.path})" for loader in facts.loaders)
+    names = [name for name in found.elf.needed if _C_LIBRARY.fullmatch(name)]
+    return tuple(
+        TrailLine("needed", name, "is of another C library", f"this image has {loaders}") for name in names
+    )
 
 
 def _blame(

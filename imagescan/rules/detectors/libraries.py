@@ -70,7 +70,7 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
             runtime = next((by for pattern, by in injected.items() if fnmatchcase(name, pattern)), "")
             if runtime:
                 if wanted is LibraryProblem.INJECTED:
-                    yield _observe_injected(_Seen(found, link_map, resolution, wanted, ()), runtime)
+                    yield _observe_injected(facts, _Seen(found, link_map, resolution, wanted, ()), runtime)
                 continue
             places = _places(facts, found.elf, name)
             problem = _problem(facts, found, resolution, places)
@@ -184,9 +184,9 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
     )
 
 
-def _observe_injected(seen: _Seen, runtime: str) -> Observation:
+def _observe_injected(facts: ImageFacts, seen: _Seen, runtime: str) -> Observation:
     """One cause for all libraries of one runtime."""
-    usual = _observe(seen, ())
+    usual = _observe(seen, blame_present(facts, seen.requester))
     return replace(
         usual,
         cause=(LibraryProblem.INJECTED.value, runtime),
