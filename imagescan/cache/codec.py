@@ -165,7 +165,8 @@ def pack(values: Sequence[Any], codec: Codec) -> tuple[bytes, list[object]]:
     out = Writer()
     out.numbers((len(values),))
     try:
-        codec.write(values, out)
+        if values:
+            codec.write(values, out)
         return out.finish(), out.outside
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise Unstorable(f"a value of another kind than its hint says: {error}") from error
@@ -179,7 +180,8 @@ def unpack(data: bytes, codec: Codec, outside: object = None) -> Sequence[Any]:
     """
     try:
         reader = Reader(data, outside)
-        return codec.read(reader.count(), reader)
+        count = reader.count()
+        return codec.read(count, reader) if count else ()
     except (ValueError, IndexError, OverflowError, StopIteration, TypeError, RecursionError) as error:
         raise Damaged(f"columns that cannot be read ({type(error).__name__})") from error
 

@@ -43,6 +43,7 @@ class CacheSession:
         self._answers: AnswerCache | None = None
         self._stores: list[_WatchedStore] = []
         self._has_kept = False
+        self._has_warned = False
         if wishes is not None:
             self._directory = self._open(wishes.directory)
 
@@ -142,6 +143,9 @@ class CacheSession:
         self._tell(Message(f"cache: {text}", detail=True))
 
     def _warn(self, text: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
         self._tell(Message(f"the cache cannot be used: {text}", detail=False))
 
     def _tell(self, message: Message) -> None:
