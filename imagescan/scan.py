@@ -47,6 +47,7 @@ from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.select import SourceOptions, open_source
+from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 from imagescan.startup.bundles import BundleKnowledge
 from imagescan.startup.chain import environment
@@ -124,7 +125,7 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan | KnownImage, ...]:
     ):
         progress.tell(Stage.FETCHING)
         scans: list[ImageScan | KnownImage] = []
-        for number, manifest in enumerate(source.images(_wanted(options.platform))):
+        for number, manifest in enumerate(with_siblings(source.images(_wanted(options.platform)))):
             manifest = replace(manifest, config=overridden(manifest.config, options))
             report = cache.known_report(manifest, options)
             if report is not None:
@@ -147,7 +148,7 @@ def _scan_again(text: str, options: ScanOptions, number: int) -> ImageScan:
         open_source(text, SourceOptions(insecure=options.insecure)) as source,
         CacheSession(options.cache, options.on_message) as cache,
     ):
-        manifest = source.images(_wanted(options.platform))[number]
+        manifest = with_siblings(source.images(_wanted(options.platform)))[number]
         manifest = replace(manifest, config=overridden(manifest.config, options))
         return _scan_image(source, manifest, options, progress, cache)
 

@@ -65,12 +65,21 @@ class LayerDescriptor:
 
 
 @dataclass(frozen=True, slots=True)
+class SiblingImage:
+    """The image for another architecture in the same index: its layers by their diff IDs."""
+
+    platform: Platform
+    layers: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImageManifest:
     """One image of one platform.
 
     ``reference`` is the name as shown to the user, ``digest`` the manifest's (None where the
     source has no manifest). ``platform`` is what the index or the config says. ``digests``
-    of the config and the index, where known, are for reports.
+    of the config and the index, where known, are for reports. ``siblings`` are the images for other
+    architectures that were asked for together with this one.
     """
 
     reference: str
@@ -81,6 +90,7 @@ class ImageManifest:
     config_digest: Digest | None = None
     index_digest: Digest | None = None
     history_aligned: bool = True
+    siblings: tuple[SiblingImage, ...] = ()
 
 
 class ImageSource(Protocol):

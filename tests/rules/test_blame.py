@@ -201,7 +201,10 @@ def test_a_layer_that_breaks_the_merged_usr_is_blamed_for_the_libraries_behind_t
           - files:
               /usr/lib/libsub.so.1: {library: {soname: libsub.so.1}}
               /app:
-                program: {interpreter: /usr/lib64/ld-linux-x86-64.so.2, runpath: /lib/sub, needed: [libdeep.so]}
+                program:
+                  interpreter: /usr/lib64/ld-linux-x86-64.so.2
+                  runpath: /lib/sub
+                  needed: [libdeep.so]
               /usr/lib/sub/libdeep.so: {library: {soname: libdeep.so}}
             created_by: RUN install
           - files: {/lib: {directory: true}}

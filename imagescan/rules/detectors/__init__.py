@@ -9,7 +9,7 @@ from imagescan.rules.detectors.interpreters import INTERPRETER
 from imagescan.rules.detectors.libraries import MISSING_LIBRARY
 from imagescan.rules.detectors.loader_faults import LOADER_FAULT
 from imagescan.rules.detectors.mixed_libc import MIXED_LIBC
-from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, WRONG_ARCHITECTURE
+from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, SAME_BINARY, WRONG_ARCHITECTURE
 from imagescan.rules.detectors.registry import Detector
 from imagescan.rules.detectors.run_paths import RUN_PATH
 from imagescan.rules.detectors.startup_steps import CARRIAGE_RETURN, FAILING_STEP, REFUSED_FILE, UNKNOWN_USER
@@ -31,6 +31,7 @@ DETECTORS: tuple[Detector, ...] = (
     MIXED_LIBC,
     RUN_PATH,
     WRONG_ARCHITECTURE,
+    SAME_BINARY,
     FOREIGN_FORMAT,
     UNUSABLE_BUNDLE,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from imagescan.archives.values import outer_path
 from imagescan.facts import ForeignFile, ImageFacts
 from imagescan.findings import Certainty, Tier
 from imagescan.rules.blame import blame_present
@@ -18,8 +19,9 @@ from imagescan.rules.detectors.common import (
 from imagescan.rules.detectors.registry import Detector, Parameters, texts
 from imagescan.rules.messages import exec_failure
 from imagescan.rules.observation import Observation
+from imagescan.rules.template import phrase
 from imagescan.startup.dormant import sleeps_by_path, variant_family
-from imagescan.startup.platforms import machine_name
+from imagescan.startup.platforms import machine_name, runs_on
 from imagescan.startup.tiers import is_executable
 
 
@@ -43,6 +45,33 @@ def wrong_architecture(facts: ImageFacts, parameters: Parameters) -> Iterable[Ob
             blame=blame_present(facts, found.path),
             condition=condition,
         )
+
+
+def same_binaries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """Programs and plugins for another machine that come with a whole layer which the image for that
+    machine has too (``ImageManifest.siblings``); one cause is one machine and the platforms that it fits."""
+    for found in subjects(facts):
+        path = outer_path(found.path)
+        entry = facts.filesystem.resolve(path).entry
+        if entry is None or start_problem(facts, found) is not StartProblem.WRONG_ARCHITECTURE:
+            continue
+        layer = facts.manifest.layers[entry.layer]
+        fitting = [
+            str(one.platform)
+            for one in facts.manifest.siblings
+            if layer.diff_id in one.layers and runs_on(found.elf, one.platform)
+        ]
+        if fitting:
+            machine = machine_name(found.elf)
+            yield Observation(
+                cause=(machine, *fitting),
+                object=found.path,
+                tier=found.tier,
+                items=(machine,),
+                values={"machine": machine, "platforms": phrase(fitting, 4), "layer": str(layer.index)},
+                runtime_message=exec_failure(found.path, "ENOEXEC") if found.tier is not Tier.PLUGIN else "",
+                blame=blame_present(facts, found.path),
+            )
 
 
 def foreign_format(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
@@ -90,6 +119,7 @@ def _foreign_tier(
     return Tier.COMMAND if on_path and is_executable(found.entry) else None
 
 
+SAME_BINARY = Detector("same-binary", same_binaries, values=frozenset({"machine", "platforms", "layer"}))
 WRONG_ARCHITECTURE = Detector(
     "wrong-architecture", wrong_architecture, values=frozenset({"machine", "bundle"})
 )

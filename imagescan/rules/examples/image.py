@@ -21,7 +21,7 @@ from imagescan.loader.simulate import Simulation
 from imagescan.reference import Digest
 from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
-from imagescan.sources.values import HistoryEntry, ImageConfig, ImageManifest, LayerDescriptor
+from imagescan.sources.values import HistoryEntry, ImageConfig, ImageManifest, LayerDescriptor, SiblingImage
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 
@@ -49,7 +49,8 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         ),
         diff_ids=tuple(_digest(blob) for blob in blobs),
     )
-    manifest = ImageManifest("example", None, image.platform, config, descriptors)
+    siblings = tuple(SiblingImage(platform, config.diff_ids) for platform in image.shared_with)
+    manifest = ImageManifest("example", None, image.platform, config, descriptors, siblings=siblings)
     inspector = FileInspector()
     layers = [
         index_layer(BytesIO(blob), descriptor, inspector)

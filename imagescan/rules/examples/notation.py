@@ -99,6 +99,7 @@ class ExampleImage:
 
     layers: tuple[ExampleLayer, ...]
     platform: Platform = _AMD64
+    shared_with: tuple[Platform, ...] = ()
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     healthcheck: tuple[str, ...] | None = None
@@ -128,6 +129,8 @@ def read_image(node: Node) -> ExampleImage:
             draft.values[key] = value.text()
         elif key == "platform":
             draft.values[key] = _platform(value)
+        elif key == "shared_with":
+            draft.values[key] = tuple(_platform(one) for one in value.items())
         elif key == "base":
             draft.base = _one_of(value, BASES)
         elif key == "files":
