@@ -45,7 +45,7 @@ _JOINED = {
     "armeabi": ("android", "arm", ""), "armeabi-v7a": ("android", "arm", ""),
     "arm64-v8a": ("android", "arm64", ""),
 }  # fmt: skip
-_JOINTS = "-_."
+_JOINTS = "-_.+"  # prebuilds/darwin-x64+arm64
 
 
 @dataclass(frozen=True, slots=True)
