@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import dataclass, field
 from functools import lru_cache
 from sys import intern
+from typing import NamedTuple
 
 from imagescan.elf.facts import VersionNeed, VersionRequirement
 from imagescan.elf.header import PT_DYNAMIC, ElfHeader
@@ -39,7 +39,7 @@ DT_DEPAUDIT, DT_AUDIT, DT_AUXILIARY, DT_FILTER = 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFF
 _REPEATED = frozenset((DT_NEEDED, DT_AUXILIARY, DT_FILTER))
 _WEAK = 2  # VER_FLG_WEAK
 _INDEX, _HIDDEN = 0x7FFF, 0x8000  # of vna_other
-_PIECE_BYTES = 4096
+PIECE_BYTES = 4096  # read at once of tables whose length no tag says
 
 # Verneed, Vernaux, Verdef and Verdaux in each byte order.
 _LAYOUTS = {
@@ -51,8 +51,7 @@ _LAYOUTS = {
 _NamedVersion = tuple[int, bool, int, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class DynamicSection:
+class DynamicSection(NamedTuple):
     """The dynamic section of one file, strings as text (UTF-8 with surrogateescape).
 
     ``tags`` maps each tag to its last value; ``strings`` is the raw string table; ``version_names``
@@ -61,12 +60,12 @@ class DynamicSection:
 
     tags: dict[int, int]
     strings: bytes
-    needed: tuple[str, ...] = ()
-    filters: tuple[str, ...] = ()
-    auxiliaries: tuple[str, ...] = ()
-    version_needs: tuple[VersionNeed, ...] = ()
-    version_definitions: tuple[str, ...] = ()
-    version_names: array[int] = field(default_factory=lambda: array("I"))
+    needed: tuple[str, ...]
+    filters: tuple[str, ...]
+    auxiliaries: tuple[str, ...]
+    version_needs: tuple[VersionNeed, ...]
+    version_definitions: tuple[str, ...]
+    version_names: array[int]
 
     def string(self, tag: int) -> str | None:
         """The string that a tag refers to, or None when the tag is absent."""
@@ -95,9 +94,9 @@ def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
     return DynamicSection(
         tags=tags,
         strings=strings,
-        needed=_names(strings, repeated[DT_NEEDED]),
-        filters=_names(strings, repeated[DT_FILTER]),
-        auxiliaries=_names(strings, repeated[DT_AUXILIARY]),
+        needed=_names(strings, repeated.get(DT_NEEDED)),
+        filters=_names(strings, repeated.get(DT_FILTER)),
+        auxiliaries=_names(strings, repeated.get(DT_AUXILIARY)),
         version_needs=needs,
         version_definitions=definitions,
         version_names=_name_column([*defined_names, *needed_names], strings),
@@ -110,28 +109,27 @@ def _read_tags(
     entry_size = 16 if header.elf_class == 64 else 8
     raw = body.read(offset, min(size, entry_size * MAXIMUM_DYNAMIC_ENTRIES))
     layout = header.order + ("qQ" if header.elf_class == 64 else "iI")
-    tags: dict[int, int] = {}
-    repeated: dict[int, list[int]] = {tag: [] for tag in _REPEATED}
-    for tag, value in struct.iter_unpack(layout, raw[: len(raw) // entry_size * entry_size]):
-        if tag == 0:
-            break
-        if tag in _REPEATED:
-            repeated[tag].append(value)
-        else:
-            tags[tag] = value
+    rows = list(struct.iter_unpack(layout, raw[: len(raw) // entry_size * entry_size]))
+    kinds = [row[0] for row in rows]
+    if 0 in kinds:
+        del rows[kinds.index(0) :]
+    tags = dict(rows)
+    repeated = {kind: [value for one, value in rows if one == kind] for kind in _REPEATED if kind in tags}
     return tags, repeated
 
 
-def _names(strings: bytes, offsets: list[int]) -> tuple[str, ...]:
+def _names(strings: bytes, offsets: list[int] | None) -> tuple[str, ...]:
     """The names at these offsets.
 
     Raises:
         MalformedBinary: together they are longer than ``MAXIMUM_NAMES``.
     """
+    if not offsets:
+        return ()
     names = []
     total = 0
     for offset in offsets:
-        names.append(string_at(strings, offset))
+        names.append(intern(string_at(strings, offset)))
         total += len(names[-1])
         if total > MAXIMUM_NAMES:
             raise MalformedBinary("the names of needed libraries are longer than any real ones")
@@ -230,7 +228,7 @@ class _Table:
         """
         place = offset - self._start
         if place < 0 or place + layout.size > len(self._piece):
-            self._start, self._piece = offset, self._body.read(offset, _PIECE_BYTES)
+            self._start, self._piece = offset, self._body.read(offset, PIECE_BYTES)
             if len(self._piece) < layout.size:
                 raise MalformedBinary("version table lies outside the file")
             place = 0
@@ -245,10 +243,13 @@ def _requirement(name: str, weak: bool) -> VersionRequirement:
 def _name_column(named: list[_NamedVersion], strings: bytes) -> array[int]:
     """What the version indices stand for as three words each, as ``SymbolColumns`` describes them; of
     two with one index the last counts."""
-    last: dict[int, _NamedVersion] = {one[0]: one for one in named}
-    words = array("I")
+    last = {one[0]: one for one in named}
+    beyond = len(strings)
+    words: list[int] = []
     for index in sorted(last):
         _, hidden, name, file = last[index]
-        library = 0 if file is None else 1 + min(file, len(strings))
-        words.extend((index | hidden << 16, min(name, len(strings)), library))
-    return words
+        if name > beyond:
+            name = beyond
+        library = 0 if file is None else file + 1 if file < beyond else beyond + 1
+        words += (index | hidden << 16, name, library)
+    return array("I", words)

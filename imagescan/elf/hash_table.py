@@ -21,8 +21,6 @@ from imagescan.layers.values import Body
 MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_HASH_BYTES = 64 << 20  # bytes of bloom filter, or of buckets; libLLVM's have 128 KiB
 
-_CHAIN_PIECE = 4096
-
 
 class HashTable(NamedTuple):
     """``first`` symbol that the table holds, number of ``symbols`` that it says there are (0 where
@@ -36,14 +34,14 @@ class HashTable(NamedTuple):
 
 def read_hash_table(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashTable:
     """Read DT_GNU_HASH, or DT_HASH where there is none."""
-    plain = _read_system_v(header, body, tags)
     offset = header.file_offset(tags[tag.DT_GNU_HASH]) if tag.DT_GNU_HASH in tags else None
     if offset is None:
-        return plain
+        return _read_system_v(header, body, tags)
     found = _read_gnu(header, body, offset)
-    if found.symbols or found.kind is HashKind.NONE:
-        return found if found.symbols else plain
-    return found._replace(symbols=plain.symbols)
+    if found.symbols:
+        return found
+    plain = _read_system_v(header, body, tags)
+    return plain if found.kind is HashKind.NONE else found._replace(symbols=plain.symbols)
 
 
 def _read_system_v(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashTable:
@@ -91,12 +89,12 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
 def _end_of_chain(header: ElfHeader, body: Body, place: int, symbol: int) -> tuple[int, bool]:
     """The number of symbols up to the end of the chain at ``place``, and whether it has an end."""
     while symbol < MAXIMUM_SYMBOLS:
-        piece = body.read(place, _CHAIN_PIECE)
+        piece = body.read(place, tag.PIECE_BYTES)
         for (value,) in struct.iter_unpack(header.order + "I", piece[: len(piece) & ~3]):
             symbol += 1
             if value & 1:
                 return symbol, True
-        if len(piece) < _CHAIN_PIECE:
+        if len(piece) < tag.PIECE_BYTES:
             break
-        place += _CHAIN_PIECE
+        place += tag.PIECE_BYTES
     return symbol, False

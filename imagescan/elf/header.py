@@ -8,7 +8,7 @@ Enters a ``Body``; leaves ``ElfHeader`` with its segments. Follows the System V 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from imagescan.errors import MalformedBinary
 from imagescan.layers.values import Body
@@ -23,24 +23,30 @@ PT_NOTE = 4
 PT_GNU_STACK = 0x6474E551
 PT_GNU_PROPERTY = 0x6474E553
 
+_HEADERS = {
+    (order, elf_class): struct.Struct(order + layout)
+    for order in "<>"
+    for elf_class, layout in ((64, "HHIQQQIHHHHHH"), (32, "HHIIIIIHHHHHH"))
+}
+_SEGMENTS_64 = {order: struct.Struct(order + "IIQQQQQQ") for order in "<>"}
+
 _EXTENDED_NUMBERING = 0xFFFF  # PN_XNUM
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramHeader:
+class ProgramHeader(NamedTuple):
     """One program header; offsets, addresses and sizes in bytes."""
 
     type: int
     flags: int
     offset: int
     address: int
+    physical_address: int
     file_size: int
     memory_size: int
     alignment: int
 
 
-@dataclass(frozen=True, slots=True)
-class ElfHeader:
+class ElfHeader(NamedTuple):
     """The ELF header with its program headers. ``order`` is the struct prefix ``<`` or ``>``."""
 
     elf_class: int
@@ -57,14 +63,17 @@ class ElfHeader:
 
     def file_offset(self, address: int) -> int | None:
         """The file offset that a virtual address is loaded from, or None when no segment has it."""
-        for segment in self.segments:
-            if segment.type == PT_LOAD and 0 <= address - segment.address < segment.file_size:
-                return segment.offset + address - segment.address
+        for kind, _, offset, start, _, size, _, _ in self.segments:
+            if kind == PT_LOAD and start <= address < start + size:
+                return offset + address - start
         return None
 
     def first(self, kind: int) -> ProgramHeader | None:
         """The first program header of a type: the only one that kernel and loaders look at."""
-        return next((segment for segment in self.segments if segment.type == kind), None)
+        for segment in self.segments:
+            if segment[0] == kind:
+                return segment
+        return None
 
 
 def read_header(body: Body) -> ElfHeader:
@@ -80,11 +89,11 @@ def read_header(body: Body) -> ElfHeader:
     order = {1: "<", 2: ">"}.get(head[5])
     if elf_class is None or order is None or (elf_class == 64 and len(head) < 64):
         raise MalformedBinary("ELF class or byte order unknown, or header cut short")
-    layout = "HHIQQQIHHHHHH" if elf_class == 64 else "HHIIIIIHHHHHH"
+    layout = _HEADERS[order, elf_class]
     (
         kind, machine, version, entry, table, _sections, flags,
         _header_size, entry_size, count, _section_entry_size, _section_count, _names,
-    ) = struct.unpack_from(order + layout, head, 16)  # fmt: skip
+    ) = layout.unpack_from(head, 16)  # fmt: skip
     segments, cut = _read_segments(body, elf_class, order, table, entry_size, count)
     return ElfHeader(
         elf_class=elf_class,
@@ -105,7 +114,7 @@ def _faults(head: bytes, version: int, entry_size: int, expected_entry_size: int
     faults = []
     if head[6] != 1:
         faults.append("ELF file version ident does not match current one")
-    if any(head[9:16]):
+    if head[9:16] != bytes(7):
         faults.append("nonzero padding in e_ident")
     if version != 1:
         faults.append("ELF file version does not match current one")
@@ -123,15 +132,11 @@ def _read_segments(
     raw = body.read(table, size * count) if count else b""
     whole = raw[: len(raw) // size * size]
     if elf_class == 64:
-        rows = struct.iter_unpack(order + "IIQQQQQQ", whole)
-        segments = tuple(
-            ProgramHeader(kind, flags, offset, address, file_size, memory_size, alignment)
-            for kind, flags, offset, address, _physical, file_size, memory_size, alignment in rows
-        )
+        segments = tuple(map(ProgramHeader._make, _SEGMENTS_64[order].iter_unpack(whole)))
     else:
         rows = struct.iter_unpack(order + "IIIIIIII", whole)
         segments = tuple(
-            ProgramHeader(kind, flags, offset, address, file_size, memory_size, alignment)
-            for kind, offset, address, _physical, file_size, memory_size, flags, alignment in rows
+            ProgramHeader(kind, flags, offset, address, physical, file_size, memory_size, alignment)
+            for kind, offset, address, physical, file_size, memory_size, flags, alignment in rows
         )
     return segments, len(segments) < count

@@ -29,21 +29,23 @@ _MUSL_VERSION = re.compile(rb"\0(\d{1,3}\.\d{1,3}\.\d{1,3}(?:-git-[0-9A-Za-z.-]{
 
 def read_loader_strings(content: bytes) -> LoaderStrings | None:
     """What a loader or libc file says of itself; None for any other file."""
-    musl = _MUSL.search(content)
+    musl = _search(_MUSL, b"musl libc (", content)
     if musl is not None:
         version = _MUSL_VERSION.search(content)
         return LoaderStrings(
             musl_version=_text(version.group(1)) if version else "",
             musl_architecture=_text(musl.group(1)),
         )
-    if b"libgcompat" in content and b"ld-musl" in content:
+    if is_gcompat_stub(content):
         return LoaderStrings(is_gcompat_stub=True)
-    banner = _LOADER_BANNER.search(content) or _LIBC_BANNER.search(content)
-    cache = _CACHE.search(content)
+    banner = _search(_LOADER_BANNER, b"ld.so (", content) or _search(
+        _LIBC_BANNER, b"GNU C Library (", content
+    )
+    cache = _search(_CACHE, b"ld.so.cache\0", content)
     if banner is None and cache is None:
         return None
     directories = _system_directories(content) if cache else ()
-    preload = _PRELOAD.search(content)
+    preload = _search(_PRELOAD, b".preload\0", content)
     vendor = _text(banner.group(1)) if banner else ""
     return LoaderStrings(
         system_directories=directories,
@@ -54,6 +56,18 @@ def read_loader_strings(content: bytes) -> LoaderStrings | None:
         glibc_banner=vendor,
         data_encoding_patch=_has_data_encoding_patch(vendor, directories),
     )
+
+
+def _search(pattern: re.Pattern[bytes], part: bytes, content: bytes) -> re.Match[bytes] | None:
+    """The first match of a pattern that always has this part, at most ``_MAXIMUM_PATH`` behind its
+    start: looking for the part first is ten times as fast."""
+    place = content.find(part)
+    return pattern.search(content, max(0, place - _MAXIMUM_PATH)) if place >= 0 else None
+
+
+def is_gcompat_stub(content: bytes) -> bool:
+    """Whether a file is gcompat's loader, which hands every program over to musl's."""
+    return b"libgcompat" in content and b"ld-musl" in content
 
 
 def _text(raw: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from imagescan.elf.facts import DlopenNote
 from imagescan.elf.header import PT_GNU_PROPERTY, PT_NOTE, ElfHeader
@@ -22,10 +22,10 @@ _GNU_ABI_TAG, _GNU_BUILD_ID, _GNU_PROPERTY = 1, 3, 5
 _FDO_DLOPEN = 0x407C0C0A
 _X86_ISA_1_NEEDED = 0xC0008002
 _LINUX = 0
+_NOTES = {order: struct.Struct(order + "III") for order in "<>"}
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """What the notes of one file say; see ``ElfFacts`` for the meaning of each field."""
 
     abi_tag: tuple[int, int, int] | None = None
@@ -66,10 +66,11 @@ def _notes(header: ElfHeader, body: Body) -> Iterator[tuple[bytes, int, bytes]]:
             continue
         seen.add(segment.offset)
         raw = body.read(segment.offset, min(segment.file_size, MAXIMUM_NOTE_SEGMENT))
+        unpack = _NOTES[header.order].unpack_from
         alignment = 8 if segment.alignment == 8 else 4
         place = 0
         while place + 12 <= len(raw):
-            name_size, content_size, kind = struct.unpack_from(header.order + "III", raw, place)
+            name_size, content_size, kind = unpack(raw, place)
             start = place + 12
             content_start = _align(start + name_size, alignment)
             if content_start + content_size > len(raw):

@@ -16,11 +16,12 @@ from imagescan.elf.dynamic import DynamicSection, read_dynamic
 from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine
 from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
 from imagescan.elf.header import PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
-from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, read_loader_strings
+from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, is_gcompat_stub, read_loader_strings
 from imagescan.elf.notes import read_notes
-from imagescan.elf.relocations import read_relocations, relocated_words
+from imagescan.elf.relocations import RelocatedSymbols, read_relocations
 from imagescan.elf.symbols import SymbolColumns, SymbolTable, pack_columns, word_column
 from imagescan.errors import MalformedBinary
+from imagescan.layers.body import NotKept
 from imagescan.layers.values import Body, ColumnStore
 
 MAXIMUM_INTERPRETER = 4096  # fs/binfmt_elf.c PATH_MAX
@@ -28,6 +29,7 @@ _MAXIMUM_STUB_SIZE = 64 << 10  # bytes; gcompat's loader has 18 KiB
 
 _DF_SYMBOLIC, _DF_BIND_NOW, _DF_STATIC_TLS = 0x2, 0x8, 0x10
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
+_GLIBC = "libc.so.6"
 _LIBC_SONAME = re.compile(r"libc(?:\.so\.6|\.so|\.musl-.*)|ld-.*|ld\.so.*|ld64\.so.*")
 
 
@@ -46,7 +48,7 @@ def read_elf(body: Body, store: ColumnStore) -> ElfFacts:
         section = read_dynamic(header, body)
         if section is not None:
             symbols = _read_symbols(header, body, section, store)
-    except (MalformedBinary, struct.error, OverflowError) as error:
+    except (MalformedBinary, NotKept, struct.error, OverflowError) as error:
         damage = damage or str(error)
     return _facts(header, body, section, symbols, damage)
 
@@ -61,9 +63,11 @@ def _facts(
     notes = read_notes(header, body)
     stack = header.first(PT_GNU_STACK)
     loads = tuple(
-        LoadSegment(one.offset, one.address, one.file_size, one.memory_size, one.alignment, one.flags)
-        for one in header.segments
-        if one.type == PT_LOAD
+        [
+            LoadSegment(offset, address, file_size, memory_size, alignment, load_flags)
+            for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments
+            if kind == PT_LOAD
+        ]
     )
     runpath = section.string(tag.DT_RUNPATH) if section else None
     return ElfFacts(
@@ -149,7 +153,7 @@ def _read_symbols(
         return None
     relocated = read_relocations(header, body, tags)
     hashed = read_hash_table(header, body, tags)
-    count = max(hashed.symbols, _highest(relocated.immediate, relocated.lazy) + 1)
+    count = max(hashed.symbols, relocated.highest + 1)
     got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
     if got_first is not None and got_end is not None:
         count = max(count, got_end)
@@ -161,18 +165,17 @@ def _read_symbols(
     if tag.DT_VERSYM in tags:
         place = header.file_offset(tags[tag.DT_VERSYM])
         versions = body.read(place, 2 * count) if place is not None else b""
-    immediate, lazy = relocated.immediate, relocated.lazy
     if got_first is not None and got_end is not None and header.machine == Machine.MIPS:
-        immediate, lazy = _with_mips_got(header, symbols, got_first, got_end, immediate, lazy)
+        _add_mips_got(header, symbols, got_first, got_end, relocated)
     columns = SymbolColumns(
-        symbols=symbols[: len(symbols) // row * row],
+        symbols=symbols if not len(symbols) % row else symbols[: len(symbols) // row * row],
         strings=section.strings,
         versions=versions,
         hash_table=hashed.table,
         version_names=word_column(section.version_names),
-        relocated=word_column(relocated_words(immediate, lazy, relocated.copied)),
+        relocated=word_column(relocated.words()),
     )
-    place_in_store = store.append(pack_columns(columns))
+    offset, length = store.append(pack_columns(columns))
     return SymbolTable(
         elf_class=header.elf_class,
         order=header.order,
@@ -180,21 +183,16 @@ def _read_symbols(
         hash_kind=hashed.kind,
         has_versions=bool(versions),
         relative_ifunc=relocated.relative_ifunc,
-        offset=place_in_store.offset,
-        length=place_in_store.length,
+        offset=offset,
+        length=length,
         store=store,
     )
 
 
-def _highest(*indices: frozenset[int]) -> int:
-    return max((max(one) for one in indices if one), default=-1)
-
-
-def _with_mips_got(
-    header: ElfHeader, symbols: bytes, first: int, end: int, immediate: frozenset[int], lazy: frozenset[int]
-) -> tuple[frozenset[int], frozenset[int]]:
+def _add_mips_got(
+    header: ElfHeader, symbols: bytes, first: int, end: int, relocated: RelocatedSymbols
+) -> None:
     """MIPS binds global offset table entries without relocations; functions have lazy stubs."""
-    at_once, when_called = set(immediate), set(lazy)
     row, layout = (24, "IBBHQQ") if header.elf_class == 64 else (16, "IIIBBH")
     for index in range(first, min(end, len(symbols) // row)):
         fields = struct.unpack_from(header.order + layout, symbols, index * row)
@@ -202,8 +200,7 @@ def _with_mips_got(
             (fields[1], fields[3], fields[4]) if row == 24 else (fields[3], fields[5], fields[1])
         )
         is_stub = section == 0 and value != 0 and info & 15 == 2
-        (when_called if is_stub else at_once).add(index)
-    return frozenset(at_once), frozenset(when_called)
+        (relocated.lazy if is_stub else relocated.immediate).add(index)
 
 
 def _read_loader_strings(
@@ -218,8 +215,9 @@ def _read_loader_strings(
     named = soname is not None and _LIBC_SONAME.fullmatch(soname) is not None
     if named or (lonely and interpreter is None and not is_pie):
         return read_loader_strings(body.read(0, body.size))
-    if body.size <= _MAXIMUM_STUB_SIZE:
+    if body.size <= _MAXIMUM_STUB_SIZE and (section is None or _GLIBC not in section.needed):
         # Everything else that is linked statically repeats its libc's strings (ldconfig does).
-        strings = read_loader_strings(body.read(0, body.size))
+        content = body.read(0, body.size)
+        strings = read_loader_strings(content) if is_gcompat_stub(content) else None
         return strings if strings is not None and strings.is_gcompat_stub else None
     return None

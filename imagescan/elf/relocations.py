@@ -8,9 +8,10 @@ name no symbol and are passed over.
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.facts import Machine
@@ -33,16 +34,49 @@ _IRELATIVE: dict[int, int] = {
     Machine.I386: 42, Machine.X86_64: 37, Machine.ARM: 160, Machine.AARCH64: 1032, Machine.PPC64: 248,
     Machine.S390: 61, Machine.RISCV: 58, Machine.LOONGARCH: 12,
 }  # fmt: skip
+_TABLES = (
+    (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
+    (tag.DT_REL, tag.DT_RELSZ, tag.DT_RELCOUNT, False),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class RelocatedSymbols:
+class RelocatedSymbols(NamedTuple):
     """Symbol indices used by relocations; an index may be in both sets."""
 
-    immediate: frozenset[int]
-    lazy: frozenset[int]
-    copied: frozenset[int]
+    immediate: set[int]
+    lazy: set[int]
+    copied: set[int]
     relative_ifunc: bool
+
+    @property
+    def highest(self) -> int:
+        """The highest index, or -1."""
+        return max(max(self.immediate, default=-1), max(self.lazy, default=-1))
+
+    def words(self) -> array[int]:
+        """The sets as one column, ascending (``SymbolColumns.relocated``)."""
+        immediate, lazy, copied = self.immediate, self.lazy, self.copied
+        special = immediate & lazy | copied
+        if special:
+            immediate, lazy = immediate - special, lazy - special
+        words = [index << RELOCATED_SHIFT | IMMEDIATE for index in immediate]
+        words += [index << RELOCATED_SHIFT | LAZY for index in lazy]
+        for index in special:
+            flags = (IMMEDIATE if index in self.immediate else 0) | (LAZY if index in self.lazy else 0)
+            words.append(index << RELOCATED_SHIFT | flags | (COPIED if index in copied else 0))
+        words.sort()
+        return array("I", words)
+
+
+class _Column(NamedTuple):
+    """The symbols and types of one table's entries."""
+
+    symbols: Sequence[int]
+    types: Sequence[int]
+    kinds: frozenset[int]  # the distinct types
+
+
+_NOTHING = _Column((), (), frozenset())
 
 
 def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> RelocatedSymbols:
@@ -51,90 +85,73 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
     Raises:
         MalformedBinary: a table is larger than the limit.
     """
-    tables = []
+    machine = header.machine
+    found = RelocatedSymbols(set(), set(), set(), False)
     plt_table, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
-    for table_tag, size_tag, count_tag, has_addend in (
-        (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
-        (tag.DT_REL, tag.DT_RELSZ, tag.DT_RELCOUNT, False),
-    ):
+    tables = []
+    for table_tag, size_tag, count_tag, has_addend in _TABLES:
         if table_tag in tags:
             start, size = tags[table_tag], tags.get(size_tag, 0)
             # Some linkers count the PLT relocations into the table before them (elf/dynamic-link.h).
             if plt_size and start <= plt_table < start + size and start + size == plt_table + plt_size:
                 size -= plt_size
-            tables.append(_read_table(header, body, start, size, has_addend, tags.get(count_tag, 0)))
-    plt = _read_table(header, body, plt_table, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
-    jump_slot, irelative = _JUMP_SLOT.get(header.machine, -1), _IRELATIVE.get(header.machine, -1)
-    immediate, lazy = plt.without(jump_slot), plt.of(jump_slot)
-    return RelocatedSymbols(
-        immediate=frozenset(immediate.union(*(table.symbols for table in tables)) - {0}),
-        lazy=frozenset(lazy - {0}),
-        copied=frozenset().union(*(table.of(_COPY.get(header.machine, -1)) for table in tables)),
-        relative_ifunc=any(irelative in table.types for table in (*tables, plt)),
+            column = _read_table(header, body, start, size, has_addend, tags.get(count_tag, 0))
+            tables.append(column)
+            found.immediate.update(column.symbols)
+    copy, irelative = _COPY.get(machine, -1), _IRELATIVE.get(machine, -1)
+    for column in tables:
+        if copy in column.kinds:
+            found.copied.update(_of(column, copy))
+    if plt_size:
+        has_addend = tags.get(tag.DT_PLTREL) == tag.DT_RELA
+        column = _read_table(header, body, plt_table, plt_size, has_addend, 0)
+        tables.append(column)
+        _sort_plt(column, _JUMP_SLOT.get(machine, -1), found)
+    found.immediate.discard(0)
+    found.lazy.discard(0)
+    return found._replace(relative_ifunc=True) if any(irelative in one.kinds for one in tables) else found
+
+
+def _sort_plt(column: _Column, jump_slot: int, found: RelocatedSymbols) -> None:
+    """Relocations of the procedure linkage table: those of functions wait for the first call."""
+    if column.kinds == {jump_slot}:
+        found.lazy.update(column.symbols)
+        return
+    found.lazy.update(_of(column, jump_slot))
+    found.immediate.update(
+        symbol for symbol, kind in zip(column.symbols, column.types, strict=True) if kind != jump_slot
     )
 
 
-def relocated_words(immediate: frozenset[int], lazy: frozenset[int], copied: frozenset[int]) -> array[int]:
-    """The sets as one column, ascending (``SymbolColumns.relocated``)."""
-    asked = dict.fromkeys(immediate, IMMEDIATE)
-    for flag, indices in ((LAZY, lazy), (COPIED, copied)):
-        for index in indices:
-            asked[index] = asked.get(index, 0) | flag
-    return array("I", sorted(index << RELOCATED_SHIFT | flags for index, flags in asked.items()))
-
-
-class _Table:
-    """The distinct symbols and types of one table, and which symbols go with a type."""
-
-    __slots__ = ("_symbol_column", "_type_column", "symbols", "types")
-
-    def __init__(self, symbol_column: Sequence[int], type_column: Sequence[int]) -> None:
-        self._symbol_column = symbol_column
-        self._type_column = type_column
-        self.symbols = frozenset(symbol_column)
-        self.types = frozenset(type_column)
-
-    def of(self, kind: int) -> frozenset[int]:
-        """The symbols of relocations of one type."""
-        if kind not in self.types:
-            return frozenset()
-        if len(self.types) == 1:
-            return self.symbols
-        return frozenset(
-            symbol for symbol, one in zip(self._symbol_column, self._type_column, strict=True) if one == kind
-        )
-
-    def without(self, kind: int) -> frozenset[int]:
-        """The symbols of relocations of all other types."""
-        if kind not in self.types:
-            return self.symbols
-        if len(self.types) == 1:
-            return frozenset()
-        return frozenset(
-            symbol for symbol, one in zip(self._symbol_column, self._type_column, strict=True) if one != kind
-        )
+def _of(column: _Column, wanted: int) -> Iterator[int]:
+    """The symbols of relocations of one type."""
+    return (symbol for symbol, kind in zip(column.symbols, column.types, strict=True) if kind == wanted)
 
 
 def _read_table(
     header: ElfHeader, body: Body, address: int, size: int, has_addend: bool, skip: int
-) -> _Table:
+) -> _Column:
     """The columns of one table after ``skip`` entries."""
     if size > MAXIMUM_RELOCATION_BYTES:
         raise MalformedBinary("relocation table larger than any real one")
     offset = header.file_offset(address) if size else None
     if offset is None:
-        return _Table((), ())
+        return _NOTHING
     words = (3 if has_addend else 2) * (2 if header.elf_class == 64 else 1)
     step = 4 * words
     raw = body.read(offset + skip * step, max(0, size - skip * step))
-    column = array("I", raw[: len(raw) // step * step])
-    if header.order == ">":
+    column = array("I", raw if not len(raw) % step else raw[: len(raw) // step * step])
+    if (header.order == ">") is (sys.byteorder == "little"):
         column.byteswap()
     if header.elf_class == 32:
         information = column[1::words]
-        return _Table([one >> 8 for one in information], [one & 0xFF for one in information])
+        return _column([one >> 8 for one in information], [one & 0xFF for one in information])
     first, second = column[2::words], column[3::words]
     if header.machine == Machine.MIPS:
         # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
-        return _Table(first, [one >> 24 if header.order == "<" else one & 0xFF for one in second])
-    return _Table(second, first) if header.order == "<" else _Table(first, second)
+        return _column(first, [one >> 24 if header.order == "<" else one & 0xFF for one in second])
+    return _column(second, first) if header.order == "<" else _column(first, second)
+
+
+def _column(symbols: Sequence[int], types: Sequence[int]) -> _Column:
+    return _Column(symbols, types, frozenset(types))

@@ -1,93 +1,130 @@
 """The content of one regular file while its layer streams by: a rope of the layer's own chunks.
 
-Chunks enter as they come, nothing is joined; ranges of bytes leave. A file larger than
-``PLAIN_BYTES`` is kept compressed from there on, so that memory follows what a file holds
-rather than its length.
+Chunks enter as they come, nothing is joined; ranges of bytes leave. Of a large file only the ranges
+are kept that its inspector names, and what exceeds ``MEMORY_BYTES`` waits in an unnamed temporary
+file, so that memory does not follow a file's length.
 """
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_right
-from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 from imagescan.errors import LimitExceeded
+from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.pax import SparseMap
+from imagescan.layers.values import Place
 
-PLAIN_BYTES = 16 * 1024 * 1024  # the start of a file is kept as it is: headers and symbols are there
-MAXIMUM_HELD_BYTES = 512 * 1024 * 1024  # memory that one file may occupy while it is looked at
+LARGE_FILE_BYTES = 8 * 1024 * 1024  # of a longer file the inspector says what to keep
+START_BYTES = 256 * 1024  # of a large file, before the inspector is asked
+MEMORY_BYTES = 8 * 1024 * 1024  # of one file's kept bytes
+MAXIMUM_HELD_BYTES = 512 * 1024 * 1024  # of one file's kept bytes, in memory and in the temporary file
 MAXIMUM_READ_BYTES = 256 * 1024 * 1024  # longest range of one read; lengths come from hostile headers
 
 
 class FileTooLarge(LimitExceeded):
-    """One file would occupy more memory than it may; its layer can be read on."""
+    """More of one file would have to be kept than may be; its layer can be read on."""
+
+
+class NotKept(LimitExceeded):
+    """Bytes of a large file that its inspector did not name."""
 
 
 class Rope:
-    """A ``Body`` made of pieces of chunks, without holes."""
+    """A ``Body`` made of pieces of chunks, without the file's own holes."""
 
-    __slots__ = ("_held", "_maximum_held", "_packed", "_pieces", "_starts", "_unpacked", "size")
+    __slots__ = (
+        "_ends",
+        "_first_end",
+        "_held",
+        "_kept",
+        "_maximum_held",
+        "_pieces",
+        "_starts",
+        "_store",
+        "size",
+    )
 
     def __init__(self, maximum_held: int | None = None) -> None:
         self.size = 0
-        self._pieces: list[bytes | memoryview] = []
+        self._pieces: list[memoryview | Place] = []
         self._starts: list[int] = []
-        self._packed = -1  # position of the first piece that is kept compressed
+        self._first_end = -1  # where the first piece ends: most reads are there
         self._held = 0
         self._maximum_held = MAXIMUM_HELD_BYTES if maximum_held is None else maximum_held
-        self._unpacked: tuple[int, bytes] = (-1, b"")
+        self._kept: tuple[range, ...] | None = None
+        self._ends: list[int] = []
+        self._store: TemporaryColumnStore | None = None
+
+    def keep(self, ranges: tuple[range, ...]) -> None:
+        """Of what is appended from now on, keep only these ranges of the file, ascending and apart."""
+        self._kept = ranges
+        self._ends = [one.stop for one in ranges]
 
     def append(self, piece: memoryview) -> None:
         """Add the next bytes of the file; the chunk that they are part of must not change.
 
         Raises:
-            FileTooLarge: the file would occupy more than ``MAXIMUM_HELD_BYTES``.
+            FileTooLarge: more than ``MAXIMUM_HELD_BYTES`` would have to be kept.
         """
-        self._starts.append(self.size)
-        self.size += len(piece)
-        kept: bytes | memoryview = piece
-        if self.size > PLAIN_BYTES:
-            if self._packed < 0:
-                self._packed = len(self._pieces)
-            kept = _pack()(piece)
-        self._held += len(kept)
+        start = self.size
+        end = self.size = start + len(piece)
+        if self._kept is None:
+            self._hold(start, piece)
+            return
+        for index in range(bisect_right(self._ends, start), len(self._kept)):
+            kept = self._kept[index]
+            if kept.start >= end:
+                break
+            first, last = max(kept.start, start), min(kept.stop, end)
+            self._hold(first, piece[first - start : last - start])
+
+    def _hold(self, start: int, piece: memoryview) -> None:
+        self._held += len(piece)
         if self._held > self._maximum_held:
             raise FileTooLarge(
                 f"the file holds more than the {self._maximum_held} bytes that can be looked at"
             )
-        self._pieces.append(kept)
+        if not self._pieces:
+            self._first_end = -1 if start else len(piece)
+        self._starts.append(start)
+        if self._held <= MEMORY_BYTES:
+            self._pieces.append(piece)
+            return
+        if self._store is None:
+            self._store = TemporaryColumnStore()
+        self._pieces.append(self._store.append(piece))
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes from ``offset``; fewer than ``length`` only at the end of the file.
 
         Raises:
             LimitExceeded: more than ``MAXIMUM_READ_BYTES`` at once.
+            NotKept: not all of them were kept.
         """
+        if offset >= 0 and length >= 0 and offset + length <= self._first_end:
+            return bytes(self._piece(0)[offset : offset + length])
         end = _end_of_read(offset, length, self.size)
         if end <= offset:
             return b""
         index = bisect_right(self._starts, offset) - 1
-        start = self._starts[index]
-        piece = self._piece(index)
-        if end <= start + len(piece):
-            return bytes(piece[offset - start : end - start])
-        parts = [piece[offset - start :]]
-        position = start + len(piece)
+        parts: list[bytes | memoryview] = []
+        position = offset
         while position < end:
-            index += 1
-            piece = self._piece(index)
-            parts.append(piece[: end - position])
+            start = self._starts[index] if 0 <= index < len(self._starts) else end
+            piece = self._piece(index)[position - start : end - start] if start <= position else b""
+            if not piece:
+                raise NotKept(f"bytes {position} to {end} of a large file are not where they are looked for")
+            parts.append(piece)
             position += len(piece)
-        return b"".join(parts)
+            index += 1
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     def _piece(self, index: int) -> bytes | memoryview:
-        if self._packed < 0 or index < self._packed:
-            return self._pieces[index]
-        if self._unpacked[0] != index:
-            self._unpacked = (index, zlib.decompress(self._pieces[index]))
-        return self._unpacked[1]
+        piece = self._pieces[index]
+        if isinstance(piece, memoryview):
+            return piece
+        assert self._store is not None
+        return self._store.read(piece)
 
 
 class SparseBody:
@@ -130,13 +167,3 @@ def _end_of_read(offset: int, length: int, size: int) -> int:
     if end - offset > MAXIMUM_READ_BYTES:
         raise LimitExceeded(f"a read of {end - offset} bytes, more than {MAXIMUM_READ_BYTES}")
     return end
-
-
-@cache
-def _pack() -> Callable[[Any], bytes]:
-    """The fastest compression at hand; ``zlib.decompress`` reads it."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return lambda piece: zlib.compress(piece, 1)
-    return lambda piece: isal_zlib.compress(piece, 0)

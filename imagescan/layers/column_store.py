@@ -33,7 +33,7 @@ class TemporaryColumnStore:
         self._waiting = bytearray()
         self._without_file = False
 
-    def append(self, data: bytes) -> Place:
+    def append(self, data: bytes | memoryview) -> Place:
         """Keep bytes for as long as the store lives.
 
         Raises:
@@ -45,6 +45,8 @@ class TemporaryColumnStore:
                 raise LimitExceeded(f"the symbols of one image have more than {MAXIMUM_STORED_BYTES} bytes")
             if not self._without_file and len(self._waiting) + len(data) > WAITING_BYTES:
                 self._write()
+                if len(data) > WAITING_BYTES and self._write_now(data):
+                    return place
             if self._without_file and len(self._waiting) + len(data) > MAXIMUM_BYTES_IN_MEMORY:
                 raise LimitExceeded(
                     f"the symbols of one image have more than {MAXIMUM_BYTES_IN_MEMORY} bytes, and no"
@@ -68,15 +70,22 @@ class TemporaryColumnStore:
 
     def _write(self) -> None:
         """Move what waits to the file; without one, or without room in it, nothing is lost."""
+        if self._write_now(self._waiting):
+            self._waiting = bytearray()
+
+    def _write_now(self, data: bytes | bytearray | memoryview) -> bool:
+        """Put bytes at the end of the file, unless that has failed or fails now."""
+        if self._without_file:
+            return False
         try:
             if self._file < 0:
                 self._file = _open_unnamed()
-            write_at(self._file, self._waiting, self._written)
+            write_at(self._file, data, self._written)
         except OSError:
             self._without_file = True
-            return
-        self._written += len(self._waiting)
-        self._waiting = bytearray()
+            return False
+        self._written += len(data)
+        return True
 
     def __del__(self) -> None:
         if self._file >= 0:
@@ -102,7 +111,7 @@ def read_at(file: int, offset: int, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_at(file: int, data: bytes | bytearray, offset: int) -> None:
+def write_at(file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write all bytes to a file at an offset.
 
     Raises:

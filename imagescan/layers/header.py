@@ -15,13 +15,14 @@ from imagescan.errors import CorruptLayer
 BLOCK_BYTES = 512
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 
-# name, mode+uid+gid, size, mtime (skipped), checksum, type, link name, magic,
-# version, user, group and device (skipped), prefix, trailer
-_HEADER = struct.Struct("100s 24s 12s 12x 8s B 100s 6s 82x 155s 8x 4s")
+# From byte 100 on: mode+uid+gid, size, mtime (skipped), checksum, type, first byte of the link name,
+# magic, version, user, group and device (skipped), first byte of the prefix.
+_FIELDS = struct.Struct("24s 12s 12x 8s B B 99x 6s 82x B")
+_LINK, _PREFIX, _TRAILER = slice(157, 257), slice(345, 500), slice(508, 512)
 _POSIX_MAGIC = b"ustar\0"
 _STAR_TRAILER = b"tar\0"  # star keeps times behind a prefix of 131 bytes
 _FIELD_OF_SPACES = 8 * 0x20
-_MAXIMUM_CACHED = 4096  # distinct fields remembered; layers repeat few modes and owners
+_MAXIMUM_CACHED = 4096  # distinct fields of one kind remembered
 
 Attributes = tuple[int, int, int]  # mode (permission bits), uid, gid
 
@@ -31,10 +32,12 @@ Header = tuple[bytes, Attributes, int, int, bytes]
 
 
 class HeaderDecoder:
-    """Decodes header blocks, remembering the modes and owners that layers repeat."""
+    """Decodes header blocks, remembering the modes, owners, sizes and checksums that layers repeat."""
 
     def __init__(self) -> None:
         self._attributes: dict[bytes, Attributes] = {}
+        self._sizes: dict[bytes, int] = {}
+        self._sums: dict[bytes, int] = {}
 
     def decode(self, block: bytes) -> Header:
         """Read one block of ``BLOCK_BYTES``.
@@ -42,21 +45,28 @@ class HeaderDecoder:
         Raises:
             CorruptLayer: wrong checksum, or a number that is none or negative.
         """
-        name, owner, size_field, sum_field, type_flag, link, magic, prefix, trailer = _HEADER.unpack(block)
+        owner, size_field, sum_field, type_flag, link, magic, prefix = _FIELDS.unpack_from(block, 100)
         # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 256 bytes.
         total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-        digits = sum_field[:6]
-        if not digits.isdigit() or total - sum(sum_field) + _FIELD_OF_SPACES != int(digits, 8):
-            _check_sum(block, sum_field, total)
-        digits = size_field[:11]
-        plain = digits.isdigit() and size_field[11] in b"\0 "
-        size = octal(digits) if plain else number(size_field)
-        if not name[99]:
-            name = name[: name.index(0)]
-        if prefix[0] and magic == _POSIX_MAGIC:
-            name = until_nul(prefix[:131] if trailer == _STAR_TRAILER else prefix) + b"/" + name
+        if self._sums.get(sum_field) != total:
+            self._check_sum(block, sum_field, total)
+        size = self._sizes.get(size_field)
+        if size is None:
+            size = self._decode_size(size_field)
+        name = block[:100].partition(b"\0")[0]
+        if prefix and magic == _POSIX_MAGIC:
+            field = block[_PREFIX]
+            name = until_nul(field[:131] if block[_TRAILER] == _STAR_TRAILER else field) + b"/" + name
         attributes = self._attributes.get(owner) or self._decode_owner(owner)
-        return name, attributes, size, type_flag, until_nul(link) if link[0] else b""
+        return name, attributes, size, type_flag, until_nul(block[_LINK]) if link else b""
+
+    def _decode_size(self, field: bytes) -> int:
+        digits = field[:11]
+        plain = digits.isdigit() and field[11] in b"\0 "
+        size = octal(digits) if plain else number(field)
+        if len(self._sizes) < _MAXIMUM_CACHED:
+            self._sizes[field] = size
+        return size
 
     def _decode_owner(self, field: bytes) -> Attributes:
         attributes = number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
@@ -64,18 +74,20 @@ class HeaderDecoder:
             self._attributes[field] = attributes
         return attributes
 
+    def _check_sum(self, block: bytes, field: bytes, total: int) -> None:
+        """Compare the sum of a block's bytes with the checksum that stands in it.
 
-def _check_sum(block: bytes, field: bytes, total: int) -> None:
-    """Compare a checksum that is not six octal digits, or was made of signed characters.
-
-    The checksum counts its own field as spaces. Old writers summed signed characters.
-    """
-    stored = number(field)
-    if total - sum(field) + _FIELD_OF_SPACES == stored:
-        return
-    signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
-    if signed + _FIELD_OF_SPACES != stored:
-        raise CorruptLayer("a tar header with a wrong checksum")
+        The checksum counts its own field as spaces. Old writers summed signed characters.
+        """
+        stored = number(field)
+        own = sum(field) - _FIELD_OF_SPACES
+        if total - own == stored:
+            if len(self._sums) < _MAXIMUM_CACHED:
+                self._sums[field] = total
+            return
+        signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
+        if signed + _FIELD_OF_SPACES != stored:
+            raise CorruptLayer("a tar header with a wrong checksum")
 
 
 def until_nul(field: bytes) -> bytes:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from imagescan.errors import ImageScanError, LayerError, LimitExceeded, MalformedBinary
@@ -171,7 +172,7 @@ class _Look:
             head = reader.head() if body is None else body.read(0, HEAD_BYTES)
             if not self.inspector.wants(path, member.size, head):
                 return None
-            body = body or reader.body()
+            body = body or reader.body(partial(self.inspector.parts, path))
         except FileTooLarge as error:
             raise _UnreadableError(error) from error
         try:

@@ -8,11 +8,11 @@ end: a damaged tar never yields a short list. (Python's tarfile ends silently at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from imagescan.errors import CorruptLayer, LimitExceeded
-from imagescan.layers.body import Rope, SparseBody
+from imagescan.layers.body import LARGE_FILE_BYTES, START_BYTES, Rope, SparseBody
 from imagescan.layers.header import (
     BLOCK_BYTES,
     ZERO_BLOCK,
@@ -153,15 +153,23 @@ class TarReader:
             end = self._position + min(self._stored, HEAD_BYTES)
         return self._chunk[self._position : end]
 
-    def body(self) -> Body:
-        """The whole content of the member, which must be a regular file; may be called once.
+    def body(self, parts: Callable[[Body], tuple[range, ...] | None] | None = None) -> Body:
+        """The content of the member, which must be a regular file; may be called once.
+
+        ``parts`` is asked which ranges of a large file without holes to keep, and given its start.
 
         Raises:
             FileTooLarge: larger than may be held; the walk can go on.
             CorruptLayer: the layer ends within it.
         """
         rope = Rope()
+        undecided = parts if self._segments is None and self._stored > LARGE_FILE_BYTES else None
         while self._stored:
+            if undecided is not None and rope.size >= START_BYTES:
+                ranges = undecided(rope)
+                if ranges is not None:
+                    rope.keep(ranges)
+                undecided = None
             piece = memoryview(self._chunk)[self._position : self._position + self._stored]
             if piece:
                 self._position += len(piece)

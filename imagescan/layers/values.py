@@ -56,7 +56,7 @@ class ColumnStore(Protocol):
     Both methods may be called from several threads.
     """
 
-    def append(self, data: bytes) -> Place:
+    def append(self, data: bytes | memoryview) -> Place:
         """Keep bytes for as long as the store lives.
 
         Raises:
@@ -84,6 +84,13 @@ class ContentInspector(Protocol):
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         """Whether ``inspect`` should see the whole body; ``head`` is its first bytes (up to 512)."""
+        ...
+
+    def parts(self, path: ImagePath, start: Body) -> tuple[range, ...] | None:
+        """Which bytes of a large file ``inspect`` will read, ascending and apart; None: all.
+
+        ``start`` is the beginning of the file, at least 64 KiB. A read elsewhere raises.
+        """
         ...
 
     def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object | None:

@@ -23,6 +23,9 @@ class KeepEverything:
         self.head = head
         return True
 
+    def parts(self, path: ImagePath, start: Body) -> None:
+        return None
+
     def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object:
         content = body.read(0, body.size)
         assert content[:512] == self.head
@@ -35,6 +38,9 @@ class KeepNothing:
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         return False
+
+    def parts(self, path: ImagePath, start: Body) -> None:
+        return None
 
     def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object:
         raise AssertionError("not wanted")

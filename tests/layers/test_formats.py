@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tracemalloc
 
 import pytest
 
 from imagescan.errors import MalformedBinary
 from imagescan.layers import body as body_module
-from imagescan.layers.body import Rope, SparseBody
+from imagescan.layers import tar as tar_module
+from imagescan.layers.body import NotKept, Rope, SparseBody
 from imagescan.layers.values import EntryKind, UnreadFile
 from tests.layers.tars import (
     KeepEverything,
@@ -243,7 +245,7 @@ class TestBodies:
         assert found.entry("b").content == b"after"
 
     def test_ranges(self, monkeypatch):
-        monkeypatch.setattr(body_module, "PLAIN_BYTES", 150)
+        monkeypatch.setattr(body_module, "MEMORY_BYTES", 150)
         content = bytes(range(250)) * 2
         rope = Rope()
         for at in range(0, 500, 37):
@@ -263,11 +265,28 @@ class TestBodies:
             for length in (1, 99, 700, 4000):
                 assert sparse.read(offset, length) == EXPANDED[offset : offset + length]
 
-    def test_memory_follows_content_not_length(self, monkeypatch):
-        """Behind its start a file is held compressed, so zeros of any length can be looked at."""
-        monkeypatch.setattr(body_module, "MAXIMUM_HELD_BYTES", 20_000_000)
-        found = index(layer(file(b"a", bytes(100_000_000))), inspector=Size())
-        assert found.entry("a").content == 100_000_000
+    def test_a_large_file_waits_in_a_file_and_not_in_memory(self):
+        content = os.urandom(1_000_000) * 40
+        data = layer(file(b"a", content))
+        tracemalloc.start()
+        found = index(data, inspector=Size())
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found.entry("a").content == (len(content), content[30_000_000:30_000_010])
+        assert peak < body_module.MEMORY_BYTES + 5_000_000
+
+    def test_of_a_large_file_only_the_ranges_that_the_inspector_names_are_kept(self, monkeypatch):
+        monkeypatch.setattr(tar_module, "LARGE_FILE_BYTES", 1_000_000)
+        monkeypatch.setattr(body_module, "MAXIMUM_HELD_BYTES", 1_500_000)
+        content = os.urandom(8_000_000)
+        found = index(layer(file(b"a", content), file(b"b", b"x")), inspector=Parts()).entry("a").content
+        assert found[0] == content[:100] + content[3_000_000:3_200_000] + content[7_999_990:]
+        assert "not where they are looked for" in found[1]
+
+    @pytest.mark.parametrize("size", (10, 1_000_000))
+    def test_of_a_small_file_everything_is_kept(self, size):
+        content = os.urandom(size)
+        assert index(layer(file(b"a", content)), inspector=Whole()).entry("a").content == content
 
     def test_a_file_that_holds_too_much_is_recorded_and_the_layer_goes_on(self, monkeypatch):
         monkeypatch.setattr(body_module, "MAXIMUM_HELD_BYTES", 1_000_000)
@@ -288,4 +307,27 @@ class TestBodies:
 
 class Size(KeepEverything):
     def inspect(self, path, body, store):
-        return body.size
+        return body.size, body.read(30_000_000, 10)
+
+
+class Parts(KeepEverything):
+    """Names two ranges of a large file, and tries to read beside them."""
+
+    def parts(self, path, start):
+        assert start.size >= 65_536
+        return range(3_000_000, 3_200_000), range(7_999_990, 9_000_000)
+
+    def inspect(self, path, body, store):
+        if body.size < 1_000_000:
+            return None
+        with pytest.raises(NotKept) as beyond:
+            body.read(3_199_999, 2)
+        with pytest.raises(NotKept):
+            body.read(2_999_999, 2)
+        kept = body.read(0, 100) + body.read(3_000_000, 200_000) + body.read(7_999_990, 100)
+        return kept, str(beyond.value)
+
+
+class Whole(KeepEverything):
+    def parts(self, path, start):
+        return ()

@@ -1,0 +1,60 @@
+"""Which bytes of a large ELF file its facts are made of, told from its program headers.
+
+The start of a file enters; ranges of the rest leave, or None where nothing can be left out. Follows the
+gABI chapter "Program Header" and what linkers do (GNU ld, gold, lld and mold put the tables of the
+dynamic section at the start of the first segment, patchelf into a new one): what turns out to lie
+elsewhere is damage of the file, never a wrong answer.
+"""
+
+from __future__ import annotations
+
+from imagescan.elf.dynamic import MAXIMUM_DYNAMIC_ENTRIES, PIECE_BYTES
+from imagescan.elf.header import PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, read_header
+from imagescan.elf.notes import MAXIMUM_NOTE_SEGMENT
+from imagescan.errors import MalformedBinary
+from imagescan.layers.values import Body
+
+SEGMENT_START = 64 << 20  # bytes kept of one segment; the largest tables seen have 30 MiB
+
+_EXECUTE, _READ = 1, 4
+_MAXIMUM_SIZES = {
+    PT_DYNAMIC: 16 * MAXIMUM_DYNAMIC_ENTRIES,
+    PT_INTERP: 4096,
+    PT_NOTE: MAXIMUM_NOTE_SEGMENT,
+    PT_GNU_PROPERTY: MAXIMUM_NOTE_SEGMENT,
+}
+
+
+def kept_ranges(start: Body) -> tuple[range, ...] | None:
+    """The ranges that ``read_elf`` may ask for, ascending and apart.
+
+    Code is left out of files whose first segment is read-only: linkers that part code from data put
+    the tables there. Of everything else that is loaded the first ``SEGMENT_START`` bytes are kept.
+    """
+    try:
+        header = read_header(start)
+    except MalformedBinary:
+        return None
+    if header.segments_cut:
+        return None
+    loads = [one for one in header.segments if one.type == PT_LOAD]
+    parted = any(one.offset == 0 and one.flags == _READ for one in loads[:1])
+    wanted = []
+    for one in header.segments:
+        if one.type == PT_LOAD and not (parted and one.flags & _EXECUTE):
+            size = min(one.file_size, SEGMENT_START) + PIECE_BYTES
+            wanted.append(range(one.offset, one.offset + size))
+        elif one.type in _MAXIMUM_SIZES:
+            size = min(one.file_size, _MAXIMUM_SIZES[one.type])
+            wanted.append(range(one.offset, one.offset + size))
+    return _merged(wanted)
+
+
+def _merged(ranges: list[range]) -> tuple[range, ...]:
+    merged: list[range] = []
+    for one in sorted(filter(None, ranges), key=lambda one: one.start):
+        if merged and one.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, one.stop))
+        else:
+            merged.append(one)
+    return tuple(merged)

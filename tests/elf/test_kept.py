@@ -1,0 +1,105 @@
+"""What is left out of large ELF files changes no fact, and a file that lies about its tables is named."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from imagescan.elf import kept, reader
+from imagescan.elf.dynamic import PIECE_BYTES
+from imagescan.elf.facts import ElfFacts
+from imagescan.elf.header import PT_DYNAMIC, PT_LOAD, read_header
+from imagescan.elf.kept import kept_ranges
+from imagescan.elf.reader import read_elf
+from imagescan.layers.body import LARGE_FILE_BYTES, Rope
+from imagescan.layers.column_store import TemporaryColumnStore
+from tests.elf.compile import TARGETS, Body, library, program, user
+from tests.elf.test_reader import machine_files
+from tests.requirements import require
+
+START = 4096
+
+
+@pytest.fixture(autouse=True)
+def every_file_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaders are looked for in files that are kept whole."""
+    assert reader.MAXIMUM_LOADER_SIZE <= LARGE_FILE_BYTES
+    monkeypatch.setattr(reader, "MAXIMUM_LOADER_SIZE", 0)
+
+
+def read_whole(data: bytes) -> ElfFacts:
+    return read_elf(Body(data), TemporaryColumnStore())
+
+
+def read_kept(data: bytes) -> tuple[ElfFacts, int]:
+    """The facts of a file of which only what is named was kept, and how much that was."""
+    rope = Rope()
+    rope.append(memoryview(data)[:START])
+    ranges = kept_ranges(rope)
+    if ranges is not None:
+        rope.keep(ranges)
+    for at in range(START, len(data), 10_000):
+        rope.append(memoryview(data)[at : at + 10_000])
+    held = (
+        len(data)
+        if ranges is None
+        else sum(len(range(one.start, min(one.stop, len(data)))) for one in ranges)
+    )
+    return read_elf(rope, TemporaryColumnStore()), held
+
+
+def assert_same(data: bytes) -> int:
+    whole, (part, held) = read_whole(data), read_kept(data)
+    assert (whole.symbols is None) == (part.symbols is None)
+    if whole.symbols is not None and part.symbols is not None:
+        assert whole.symbols.columns() == part.symbols.columns()
+    assert whole == part
+    return held
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("build", (library, user, program))
+def test_compiled_files_of_every_architecture(target: str, build: object) -> None:
+    assert_same(build(target).read_bytes())  # type: ignore[operator]
+
+
+def test_this_machines_libraries_lose_their_code_and_no_fact() -> None:
+    files = [path.read_bytes() for path in machine_files()]
+    held = sum(map(assert_same, files))
+    require(held < 0.8 * sum(map(len, files)), "this machine's files keep code and data in one segment")
+
+
+def test_a_table_that_was_not_kept_is_damage_and_no_wrong_answer() -> None:
+    data = user("x86_64-linux-gnu").read_bytes()
+    dynamic = read_header(Body(data)).first(PT_DYNAMIC)
+    assert dynamic is not None
+    rope = Rope()
+    rope.append(memoryview(data)[:520])
+    rope.keep((range(dynamic.offset, dynamic.offset + dynamic.file_size),))
+    rope.append(memoryview(data)[520:])
+    assert "not where they are looked for" in read_elf(rope, TemporaryColumnStore()).damage
+
+
+def test_of_one_segment_a_bounded_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "SEGMENT_START", 1000)
+    data = library("x86_64-linux-gnu").read_bytes()
+    header = read_header(Body(data))
+    segments = sum(one.type == PT_LOAD for one in header.segments)
+    ranges = kept_ranges(Body(data))
+    assert ranges is not None
+    others = sum(one.file_size for one in header.segments if one.type != PT_LOAD)
+    assert sum(map(len, ranges)) <= (1000 + PIECE_BYTES) * segments + others
+
+
+def test_a_file_without_segments_keeps_nothing_but_its_start() -> None:
+    data = bytearray(library("x86_64-linux-gnu").read_bytes())
+    struct.pack_into("<H", data, 56, 0)  # e_phnum
+    assert kept_ranges(Body(bytes(data))) == ()
+
+
+def test_program_headers_beyond_the_start_keep_everything() -> None:
+    data = bytearray(library("x86_64-linux-gnu").read_bytes())
+    struct.pack_into("<Q", data, 32, 1 << 40)  # e_phoff
+    assert kept_ranges(Body(bytes(data))) is None
+    assert kept_ranges(Body(data[:40])) is None
