@@ -140,6 +140,8 @@ def _install(case: _Case) -> str:
     tool, packages = case.tool, known_packages(case)
     if not tool or not _PLAIN.fullmatch(case.library) or case.facts.ownership.bringing(case.library):
         return ""
+    if not packages and _renamed(case):
+        return ""  # no package of this release has it
     if packages:
         return _INSTALL[tool].format(packages[0])
     if tool == "apk":
