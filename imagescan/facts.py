@@ -109,6 +109,7 @@ class ImageFacts:
     the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
     ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME,
     ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
+    ``page_size`` is the kernel's in bytes where the caller stated it.
     ``archived`` are libraries in archives that a program of the image would extract and fail to load
     (``by_path`` has them too), ``bundles`` native code of which no build fits.
     """
@@ -133,6 +134,7 @@ class ImageFacts:
     by_path: Mapping[ImagePath, ObjectFacts]
     archived: tuple[ObjectFacts, ...] = ()
     bundles: tuple[Bundle, ...] = ()
+    page_size: int | None = None
 
     @property
     def platform(self) -> Platform:

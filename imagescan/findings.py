@@ -100,6 +100,7 @@ class RemarkKind(StrEnum):
     WAIVER_PARTIAL = "waiver-partial"
     WAIVER_UNUSED = "waiver-unused"
     BASELINE_WITHOUT_PLATFORM = "baseline-without-platform"
+    ADDED_PROGRAM = "added-program"
 
 
 @dataclass(frozen=True, slots=True)

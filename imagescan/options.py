@@ -13,6 +13,7 @@ from pathlib import Path
 MAXIMUM_CACHE_BYTES = 2 << 30
 MAXIMUM_CACHE_DAYS = 30
 
+
 class Stage(StrEnum):
     """What a scan is doing."""
 
@@ -57,16 +58,24 @@ class ScanOptions:
 
     ``platform`` is ``OS/ARCH[/VARIANT]``, ``all``, or None for the host's. ``rules_directories``
     add or override rules, the last one winning. ``cpu`` is the CPU level that the image must run
-    on (``x86-64-v2``). ``entrypoint``, ``command`` (Cmd), ``user`` and ``working_directory`` replace
-    what the image's config says, ``variables`` (``NAME=value``, or ``NAME`` to remove) its Env, as a
-    pod's specification may (``overrides``). Without ``cache`` nothing is kept or looked up. ``on_progress``
-    and ``on_message`` are called from any thread and must be quick.
+    on (``x86-64-v2``), ``kernel`` the release of its kernel (``5.10``), ``page_size`` 4k, 16k or 64k.
+    ``added`` puts local files on top (``LOCAL:PATH``), ``rebase`` names an image whose layers take the
+    place of those of the image's base, ``base`` what that was: an image, or how many layers.
+    ``entrypoint``, ``command`` (Cmd), ``user`` and ``working_directory`` replace what the image's config
+    says, ``variables`` (``NAME=value``, or ``NAME`` to remove) its Env, as a pod's specification may
+    (``overrides``). Without ``cache`` nothing is kept or looked up. ``on_progress`` and ``on_message`` are
+    called from any thread and must be quick.
     """
 
     platform: str | None = None
     rules_directories: tuple[Path, ...] = ()
     insecure: bool = False
     cpu: str | None = None
+    kernel: str | None = None
+    page_size: str | None = None
+    added: tuple[str, ...] = ()
+    rebase: str | None = None
+    base: str | None = None
     user: str | None = None
     entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None

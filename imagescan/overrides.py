@@ -46,7 +46,14 @@ def with_variables(lines: tuple[str, ...], wanted: Iterable[str]) -> tuple[str, 
 
 def described(options: ScanOptions) -> tuple[Override, ...]:
     """What was overridden, for the report: the option's name and its value as it could be given."""
-    found = []
+    found = [Override("add", one) for one in options.added]
+    stated = {
+        "rebase": options.rebase,
+        "base": options.base,
+        "kernel": options.kernel,
+        "page-size": options.page_size,
+    }
+    found += [Override(name, value) for name, value in stated.items() if value is not None]
     if options.entrypoint is not None:
         found.append(Override("entrypoint", shlex.join(options.entrypoint)))
     if options.command is not None:

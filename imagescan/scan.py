@@ -7,7 +7,7 @@ the other; every room hands on frozen values and none knows the next.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
@@ -17,7 +17,6 @@ from imagescan.cache.session import CacheSession, DamagedCache
 from imagescan.content import FileInspector
 from imagescan.cpu_answers import both_answers, levels_in_use
 from imagescan.elf.facts import ElfFacts, ElfKind
-from imagescan.errors import UsageError
 from imagescan.facts import Extraction, ImageFacts, gather_facts
 from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge
@@ -29,6 +28,8 @@ from imagescan.findings import (
     ImageSummary,
     Incomplete,
     LayerSummary,
+    Remark,
+    RemarkKind,
     ScanReport,
     Tier,
 )
@@ -37,8 +38,8 @@ from imagescan.layers.values import LayerIndex
 from imagescan.linking import link_report
 from imagescan.links import LinkReport
 from imagescan.loader.environment import ProcessEnvironment
-from imagescan.loader.platforms import cpu_levels, known_cpu_levels
 from imagescan.loader.simulate import Simulation
+from imagescan.machine import stated_machine
 from imagescan.options import ProgressEvent, ScanOptions, Stage
 from imagescan.overrides import described, overridden
 from imagescan.reference import Platform
@@ -46,9 +47,11 @@ from imagescan.rules.catalogue import load_knowledge, load_rules
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
+from imagescan.sources.additions import parse_addition
 from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
+from imagescan.sources.what_if import WhatIf, WhatIfSource
 from imagescan.startup.bundles import BundleKnowledge
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
@@ -115,12 +118,12 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan | KnownImage, ...]:
     Raises:
         ImageScanError: the image cannot be found, read or trusted; a rule or an option is wrong.
     """
-    _stated_levels(options.cpu)
+    stated_machine(options)
     if options.rules_directories:
         load_rules(options.rules_directories)  # a mistake in them is told before anything is asked for
     progress = _Progress(text, options.on_progress)
     with (
-        open_source(text, SourceOptions(insecure=options.insecure)) as source,
+        _open(text, options) as source,
         CacheSession(options.cache, options.on_message) as cache,
     ):
         progress.tell(Stage.FETCHING)
@@ -145,7 +148,7 @@ def _scan_again(text: str, options: ScanOptions, number: int) -> ImageScan:
     """Judge the image at this position among those of the platforms asked for, its report known or not."""
     progress = _Progress(text, options.on_progress)
     with (
-        open_source(text, SourceOptions(insecure=options.insecure)) as source,
+        _open(text, options) as source,
         CacheSession(options.cache, options.on_message) as cache,
     ):
         manifest = with_siblings(source.images(_wanted(options.platform)))[number]
@@ -176,18 +179,41 @@ def _judge(
     """Judge one image on the CPU that the caller states; without one, on the least that its platform
     has, and where the image has libraries for better ones on these too."""
     filesystem = merge(layers)
-    stated = _stated_levels(options.cpu)
-    machine = ProcessEnvironment(cpu=stated or (), cpu_stated=stated is not None)
+    machine = stated_machine(options)
     bundles = rulebook[1].bundles
     facts, simulation = _gather(manifest, layers, filesystem, machine, bundles)
     findings = judge(facts, *rulebook)
-    levels = levels_in_use(filesystem) if stated is None else ()
+    levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
         best, _ = _gather(manifest, layers, filesystem, replace(machine, cpu=levels), bundles)
         findings = both_answers(findings, judge(best, *rulebook), levels)
-    return ImageScan(
-        replace(_report(facts, layers, findings), overrides=described(options)), facts, simulation
+    report = replace(
+        _report(facts, layers, findings),
+        overrides=described(options),
+        remarks=tuple(_remarks(facts, options)),
     )
+    return ImageScan(report, facts, simulation)
+
+
+def _open(text: str, options: ScanOptions) -> ImageSource:
+    """The source of the image, with what the caller wants to be different."""
+    additions = tuple(map(parse_addition, options.added))
+    settings = SourceOptions(insecure=options.insecure)
+    if not additions and options.rebase is None and options.base is None:
+        return open_source(text, settings)
+    wishes = WhatIf(additions, options.rebase, options.base)
+    return WhatIfSource(open_source(text, settings), wishes, lambda name: open_source(name, settings))
+
+
+def _remarks(facts: ImageFacts, options: ScanOptions) -> Iterator[Remark]:
+    """An added program is one command of many, unless the caller says that it starts the container."""
+    for addition in map(parse_addition, options.added):
+        path = f"/{addition.place}"
+        chain = facts.startup.paths
+        if addition.is_executable and not addition.is_directory and path not in chain:
+            message = f"{path} is judged as one command of many; to judge it as what starts the container, "
+            message += f"say --entrypoint {path}"
+            yield Remark(RemarkKind.ADDED_PROGRAM, message, f"--add {addition.text}")
 
 
 def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
@@ -255,23 +281,8 @@ def _gather(
         bundles, lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map
     )
     facts = gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map, extraction)
+    facts = replace(facts, page_size=process.page_size)
     return facts, simulation
-
-
-def _stated_levels(cpu: str | None) -> tuple[str, ...] | None:
-    """The glibc-hwcaps names of the CPU that the caller states; None when none is stated.
-
-    Raises:
-        UsageError: no CPU level of that name.
-    """
-    if cpu is None:
-        return None
-    levels = cpu_levels(cpu)
-    if levels is None:
-        raise UsageError(
-            f"unknown CPU level {cpu!r}", advice="choose one of " + ", ".join(known_cpu_levels())
-        )
-    return levels
 
 
 def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:

@@ -76,6 +76,21 @@ OPTIONS = (
     Option("show-waived", Kind.SWITCH, "list what the waivers of the configuration file keep from the gate"),
     Option("rules", Kind.LIST, "directory of own rule documents; repeatable", "DIR", is_path=True),
     Option("cpu", Kind.TEXT, "CPU level that the image must run on, such as x86-64-v2", "LEVEL"),
+    Option("kernel", Kind.TEXT, "kernel that the image must run on, such as 5.10", "RELEASE"),
+    Option("page-size", Kind.TEXT, "page size of that kernel: 4k, 16k or 64k", "SIZE"),
+    Option(
+        "add",
+        Kind.LIST,
+        "what if: put a local file or directory on top of the image; repeatable",
+        "LOCAL:PATH",
+    ),
+    Option("rebase", Kind.TEXT, "what if: exchange the image's base for this image", "IMAGE"),
+    Option(
+        "base",
+        Kind.TEXT,
+        "with --rebase: what the image was built on (default: what it says of itself)",
+        "IMAGE|LAYERS",
+    ),
     Option(
         "entrypoint", Kind.WORDS, "start this in place of ENTRYPOINT and CMD (a pod's command)", "COMMAND"
     ),

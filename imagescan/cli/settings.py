@@ -48,6 +48,11 @@ class Settings:
     waivers: tuple[Waiver, ...] = ()
     rules: tuple[Path, ...] = ()
     cpu: str | None = None
+    kernel: str | None = None
+    page_size: str | None = None
+    add: tuple[str, ...] = ()
+    rebase: str | None = None
+    base: str | None = None
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     env: tuple[str, ...] = ()

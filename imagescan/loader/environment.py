@@ -21,7 +21,8 @@ class ProcessEnvironment:
     ``cpu`` lists the enabled glibc-hwcaps names of the target machine, best first, such as
     ``("x86-64-v3", "x86-64-v2")``; empty is the baseline. ``cpu_stated`` says that this is the
     machine, and not only the least that the platform has. ``kernel`` is the running kernel's
-    version, for ABI tags. ``bind_now`` and the LD_* variables are read from ``variables``.
+    version, for ABI tags; ``kernel_stated`` that it was given. ``page_size`` is the kernel's in bytes,
+    None when it was not given. ``bind_now`` and the LD_* variables are read from ``variables``.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -30,6 +31,8 @@ class ProcessEnvironment:
     cpu: tuple[str, ...] = ()
     cpu_stated: bool = False
     kernel: tuple[int, int, int] = (6, 0, 0)
+    kernel_stated: bool = False
+    page_size: int | None = None
 
     def variable(self, name: str) -> str:
         """A variable's value, empty when unset."""

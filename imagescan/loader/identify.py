@@ -11,11 +11,14 @@ import re
 
 from imagescan.elf.facts import ElfFacts, LoaderStrings
 from imagescan.filesystem.values import FileEntry, PathError, PathResolution, RootFilesystem
-from imagescan.layers.values import EntryKind
+from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.loader.candidates import matches_machine
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import platform_of
-from imagescan.loader.values import LoaderIdentity, LoaderKind
+from imagescan.loader.values import LoaderFault, LoaderIdentity, LoaderKind
+
+KERNEL_TOO_OLD = "FATAL: kernel too old"
+_NO_KERNEL_CHECK = (2, 36)  # the first glibc that does not look at the kernel's release
 
 _MUSL_NAME = re.compile(r"(?:.*/)?ld-musl-[^/]*|(?:.*/)?libc\.so")
 _GLIBC_NAME = re.compile(
@@ -84,6 +87,25 @@ def kernel_refusal(
     if loader.elf.elf_class != elf.elf_class or not matches_machine(elf, loader.elf):
         return "ELIBBAD", "Accessing a corrupted shared library"
     return None
+
+
+def loader_refusal(loader: LoaderIdentity, environment: ProcessEnvironment) -> LoaderFault | None:
+    """What glibc's loader says before anything else of a kernel older than it was built for
+    (``DL_SYSDEP_OSCHECK``, elf/rtld.c, until 2.35); None for a kernel that nobody stated."""
+    floor = loader.elf.abi_tag if loader.elf else None
+    if not environment.kernel_stated or floor is None or floor <= environment.kernel:
+        return None
+    if loader.kind is not LoaderKind.GLIBC or loader.version is None or loader.version >= _NO_KERNEL_CHECK:
+        return None
+    return LoaderFault("kernel-too-old", loader.path or loader.requested, KERNEL_TOO_OLD)
+
+
+def static_refusal(path: ImagePath, elf: ElfFacts, environment: ProcessEnvironment) -> LoaderFault | None:
+    """The same check in a program that has glibc in it (csu/libc-start.c); which glibc it is cannot be
+    seen."""
+    if not environment.kernel_stated or elf.abi_tag is None or elf.abi_tag <= environment.kernel:
+        return None
+    return LoaderFault("kernel-too-old", path, KERNEL_TOO_OLD, "if it was linked with glibc before 2.36")
 
 
 def _path_refusal(resolution: PathResolution) -> tuple[str, str]:

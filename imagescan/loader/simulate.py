@@ -21,7 +21,9 @@ from imagescan.loader.identify import (
     identify_loader,
     kernel_refusal,
     libc_flavour,
+    loader_refusal,
     standard_interpreter,
+    static_refusal,
 )
 from imagescan.loader.musl import MuslLoader
 from imagescan.loader.process import LoaderProcess
@@ -99,7 +101,7 @@ class Simulation:
         is_program = elf.kind == ElfKind.PROGRAM
         interpreter = elf.interpreter if is_program else self._library_interpreter(elf)
         if interpreter is None:
-            return _alone(entry, elf, None)
+            return _alone(entry, elf, None, environment=self._environment)
         identity = self._identity(interpreter)
         refusal = kernel_refusal(elf, identity, self._environment)
         if refusal is not None:
@@ -107,6 +109,9 @@ class Simulation:
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
+        too_old = loader_refusal(identity, self._environment)
+        if too_old is not None:
+            return _alone(entry, elf, identity, fault=too_old)
         process = loader.start(entry, elf, is_program=is_program)
         link_map = process.run()
         if not elf.dlopen_notes:
@@ -177,9 +182,14 @@ def _alone(
     elf: ElfFacts,
     identity: LoaderIdentity | None,
     refusal: tuple[str, str] | None = None,
+    fault: LoaderFault | None = None,
+    environment: ProcessEnvironment | None = None,
 ) -> WholeLinkMap:
     only = LoadedObject(entry.path, entry.path, entry.inode, elf, entry.path, -1, How.PROGRAM)
-    faults = []
+    faults = [fault] if fault else []
+    if elf.kind == ElfKind.STATIC and environment is not None:
+        too_old = static_refusal(entry.path, elf, environment)
+        faults += [too_old] if too_old else []
     if elf.kind == ElfKind.STATIC and elf.needed:
         # The kernel starts it, nobody loads what it needs, and the first call goes astray.
         faults.append(LoaderFault("no-interpreter", entry.path, "Segmentation fault"))

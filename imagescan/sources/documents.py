@@ -91,6 +91,7 @@ class Manifest:
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def _read_manifest(content: JsonObject) -> Manifest:
     layers = tuple(read_descriptor(member) for member in members)
     for number, layer in enumerate(layers):
         _check_layer_type(layer.media_type, f"layer {number} of {content.what}")
-    return Manifest(config, layers)
+    return Manifest(config, layers, content.text_map("annotations"))
 
 
 def _check_layer_type(media_type: str, what: str) -> None:

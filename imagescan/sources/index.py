@@ -147,6 +147,7 @@ class ImageReader:
             config_digest=raw.digest,
             index_digest=index.digest if index else None,
             history_aligned=aligned,
+            annotations=manifest.annotations,
         )
 
 

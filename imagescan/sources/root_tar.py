@@ -70,10 +70,13 @@ class _OpenDirectory:
 @dataclass(slots=True)
 class RootTar:
     """Makes the tar of one root. ``root`` is the path that the user gave, for errors; nothing is
-    opened by it."""
+    opened by it. With ``copied_to`` (a path without slashes at its ends, may be empty) it is not a
+    root but what COPY would put there: entries are root's, directories are left to the image, and
+    those that it does not have come to be as parents do."""
 
     root: str
     pseudo: frozenset[str] = frozenset()
+    copied_to: str | None = None
     _inodes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def pieces(self, descriptor: int) -> Generator[bytes, None, None]:
@@ -88,7 +91,8 @@ class RootTar:
         """
         stack = [self._open(descriptor, ".", "")]
         try:
-            yield _header(".", os.fstat(stack[0].descriptor), tarfile.DIRTYPE)
+            if self.copied_to is None:
+                yield _header(".", os.fstat(stack[0].descriptor), tarfile.DIRTYPE)
             while stack:
                 current = stack[-1]
                 if not current.names:
@@ -100,7 +104,7 @@ class RootTar:
                 if stat.S_ISREG(status.st_mode):
                     yield from self._file(current.descriptor, name, path)
                 elif not stat.S_ISSOCK(status.st_mode):
-                    yield self._special(current.descriptor, name, path, status)
+                    yield from self._special(current.descriptor, name, path, status)
                 if stat.S_ISDIR(status.st_mode) and path not in self.pseudo:
                     if len(stack) >= DEPTH_LIMIT:
                         raise LimitExceeded(
@@ -114,6 +118,20 @@ class RootTar:
             for directory in stack:
                 os.close(directory.descriptor)
 
+    def one_file(self, descriptor: int) -> Iterator[bytes]:
+        """The tar of one open regular file, whose path there is ``copied_to``.
+
+        Raises:
+            SourceError: it changed while it was read.
+        """
+        try:
+            status = os.fstat(descriptor)
+            yield self._header("", status, tarfile.REGTYPE, capability=_capability(descriptor))
+            yield from self._content(descriptor, status.st_size, "")
+            yield bytes(2 * tarfile.BLOCKSIZE)
+        except OSError as error:
+            raise host_error(error, self.root) from None
+
     def _open(self, parent: int, name: str, path: str) -> _OpenDirectory:
         try:
             descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
@@ -122,9 +140,12 @@ class RootTar:
         names = sorted(os.listdir(descriptor), key=os.fsencode, reverse=True)  # noqa: PTH208
         return _OpenDirectory(descriptor, path, names)
 
-    def _special(self, directory: int, name: str, path: str, status: os.stat_result) -> bytes:
+    def _special(self, directory: int, name: str, path: str, status: os.stat_result) -> Iterator[bytes]:
         target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(status.st_mode) else ""
-        return _header(path, status, _TYPES[stat.S_IFMT(status.st_mode)], target)
+        if self.copied_to is not None and stat.S_ISDIR(status.st_mode):
+            # An entry would replace a symlink of the image that leads to the directory.
+            return
+        yield self._header(path, status, _TYPES[stat.S_IFMT(status.st_mode)], target)
 
     def _file(self, directory: int, name: str, path: str) -> Iterator[bytes]:
         """Header and content; a file met again under another name is a hard link to the first."""
@@ -140,9 +161,9 @@ class RootTar:
                 self._inodes.setdefault((status.st_dev, status.st_ino), path) if status.st_nlink > 1 else path
             )
             if first != path:
-                yield _header(path, status, tarfile.LNKTYPE, first)
+                yield self._header(path, status, tarfile.LNKTYPE, self._placed(first))
                 return
-            yield _header(path, status, tarfile.REGTYPE, capability=_capability(descriptor))
+            yield self._header(path, status, tarfile.REGTYPE, capability=_capability(descriptor))
             yield from self._content(descriptor, status.st_size, path)
         finally:
             os.close(descriptor)
@@ -157,6 +178,20 @@ class RootTar:
             yield piece
         if padding := -size % tarfile.BLOCKSIZE:
             yield bytes(padding)
+
+    def _placed(self, path: str) -> str:
+        return "/".join(part for part in (self.copied_to, path) if part)
+
+    def _header(
+        self,
+        path: str,
+        status: os.stat_result,
+        kind: bytes,
+        target: str = "",
+        capability: bytes | None = None,
+    ) -> bytes:
+        of_root = self.copied_to is not None
+        return _header(self._placed(path), status, kind, target, capability, of_root=of_root)
 
     def _where(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
@@ -176,12 +211,18 @@ def pseudo_mounts(root: Path) -> frozenset[str]:
 
 
 def _header(
-    path: str, status: os.stat_result, kind: bytes, target: str = "", capability: bytes | None = None
+    path: str,
+    status: os.stat_result,
+    kind: bytes,
+    target: str = "",
+    capability: bytes | None = None,
+    *,
+    of_root: bool = False,
 ) -> bytes:
     info = tarfile.TarInfo(path)
     info.type = kind
     info.mode = stat.S_IMODE(status.st_mode)
-    info.uid, info.gid = status.st_uid, status.st_gid
+    info.uid, info.gid = (0, 0) if of_root else (status.st_uid, status.st_gid)
     info.mtime = int(status.st_mtime)
     info.linkname = target
     if kind == tarfile.REGTYPE:

@@ -79,7 +79,7 @@ class ImageManifest:
     ``reference`` is the name as shown to the user, ``digest`` the manifest's (None where the
     source has no manifest). ``platform`` is what the index or the config says. ``digests``
     of the config and the index, where known, are for reports. ``siblings`` are the images for other
-    architectures that were asked for together with this one.
+    architectures that were asked for together with this one. ``annotations`` are the manifest's own.
     """
 
     reference: str
@@ -91,6 +91,7 @@ class ImageManifest:
     index_digest: Digest | None = None
     history_aligned: bool = True
     siblings: tuple[SiblingImage, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 class ImageSource(Protocol):

@@ -9,6 +9,7 @@ from imagescan.rules.detectors.interpreters import INTERPRETER
 from imagescan.rules.detectors.libraries import MISSING_LIBRARY
 from imagescan.rules.detectors.loader_faults import LOADER_FAULT
 from imagescan.rules.detectors.mixed_libc import MIXED_LIBC
+from imagescan.rules.detectors.page_sizes import SMALL_ALIGNMENT
 from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, SAME_BINARY, WRONG_ARCHITECTURE
 from imagescan.rules.detectors.registry import Detector
 from imagescan.rules.detectors.run_paths import RUN_PATH
@@ -34,4 +35,5 @@ DETECTORS: tuple[Detector, ...] = (
     SAME_BINARY,
     FOREIGN_FORMAT,
     UNUSABLE_BUNDLE,
+    SMALL_ALIGNMENT,
 )

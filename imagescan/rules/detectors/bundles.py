@@ -6,16 +6,18 @@ from collections.abc import Iterable
 
 from imagescan.archives.values import outer_path
 from imagescan.facts import ImageFacts
-from imagescan.findings import Certainty, Tier
+from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.loader.values import LinkMap, LoaderKind
 from imagescan.rules.blame import blame_present
-from imagescan.rules.detectors.common import bundle_of
+from imagescan.rules.detectors.common import bundle_of, trail_lines
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.messages import library_missing, symbol_missing, version_missing
 from imagescan.rules.observation import Observation
 from imagescan.startup.bundles import Bundle
 
 VALUES = frozenset({"name", "wanted", "place", "host", "remedy"})
+
+MAXIMUM_BUILDS = 30  # shown in a trail
 
 _UNSATISFIED = "java.lang.UnsatisfiedLinkError: "
 _NPM_CPUS = {"amd64": "x64", "386": "ia32", "arm64": "arm64", "arm": "arm"}
@@ -45,6 +47,7 @@ def unusable_bundles(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
                 "remedy": _remedy(facts, bundle),
             },
             runtime_message=_message(bundle),
+            trail=_trail(bundle),
             blame=blame_present(facts, outer_path(bundle.path)),
             condition=f"when {bundle.host} loads it",
         )
@@ -57,6 +60,15 @@ def _place(bundle: Bundle) -> str:
     if bundle.kind == "python" and bundle.path.endswith("/WHEEL"):
         return bundle.path.rsplit("/", 2)[0]
     return bundle.path.rpartition("/")[0] if bundle.kind == "dotnet" else bundle_of(bundle.path)
+
+
+def _trail(bundle: Bundle) -> tuple[TrailLine, ...]:
+    """The builds that were looked at, and the loader's search where one was tried."""
+    looked_at = tuple(
+        TrailLine("build", path, f"not for {bundle.wanted}") for path in bundle.members[:MAXIMUM_BUILDS]
+    )
+    missing = bundle.link_map.missing if bundle.link_map else ()
+    return (*looked_at, *(trail_lines(missing[0].trail) if missing else ()))
 
 
 def _message(bundle: Bundle) -> str:
@@ -83,8 +95,8 @@ def _remedy(facts: ImageFacts, bundle: Bundle) -> str:
     musl = LoaderKind.MUSL.value in bundle.wanted
     if bundle.kind == "node":
         return (
-            "Run npm ci in the image, or in a stage of its distribution, not on a machine whose node_modules are "
-            f"then copied; or fetch for the image: npm install --os=linux --cpu={_NPM_CPUS.get(cpu, cpu)} "
+            "Run npm ci in a stage of this distribution instead of copying node_modules from elsewhere, or "
+            f"fetch for the image: npm install --os=linux --cpu={_NPM_CPUS.get(cpu, cpu)} "
             f"--libc={'musl' if musl else 'glibc'}."
         )
     if bundle.kind == "dotnet":

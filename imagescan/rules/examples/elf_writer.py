@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 _ET_EXEC, _ET_DYN = 2, 3
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_GNU_STACK = 1, 2, 3, 4, 0x6474E551
-_SEGMENTS = 5
+_SEGMENTS = 6
 CPU_LEVELS = {"": 0, "x86-64-v2": 2, "x86-64-v3": 4, "x86-64-v4": 8}
-_NOTE_GNU_PROPERTY, _NOTE_DLOPEN, _ISA_1_NEEDED = 5, 0x407C0C0A, 0xC0008002
+_NOTE_ABI_TAG, _NOTE_GNU_PROPERTY, _NOTE_DLOPEN, _ISA_1_NEEDED = 1, 5, 0x407C0C0A, 0xC0008002
 _READ_EXECUTE, _READ_WRITE_EXECUTE = 5, 7
 _DF_1_PIE, _DF_1_NOOPEN = 0x08000000, 0x40
 _R_X86_64_IRELATIVE = 37
@@ -71,6 +71,8 @@ class ElfStandIn:
     not_for_dlopen: bool = False  # DF_1_NOOPEN
     cpu_level: str = ""  # x86-64-v2 ...: GNU_PROPERTY_X86_ISA_1_NEEDED
     dlopen: str = ""  # the JSON text of a .note.dlopen
+    abi_tag: str = ""  # 3.2.0: the oldest kernel of a .note.ABI-tag
+    alignment: int = 0  # bytes; p_align of two PT_LOAD (otherwise there is one, aligned to 4096)
     marks: bytes = b""
 
 
@@ -215,6 +217,9 @@ class _Writer:
             bits = CPU_LEVELS[self._wanted.cpu_level]
             content = self._pack("IIII" if self._wide else "III", _ISA_1_NEEDED, 4, bits, *([0] * self._wide))
             notes += self._note(b"GNU\0", _NOTE_GNU_PROPERTY, content)
+        if self._wanted.abi_tag:
+            release = (int(part) for part in self._wanted.abi_tag.split("."))
+            notes += self._note(b"GNU\0", _NOTE_ABI_TAG, self._pack("IIII", 0, *release))
         if self._wanted.dlopen:
             notes += self._note(b"FDO\0", _NOTE_DLOPEN, self._wanted.dlopen.encode() + b"\0")
         return notes
@@ -244,10 +249,21 @@ class _Writer:
             (_PT_NOTE, notes),
             (_PT_GNU_STACK, (0, int(self._wanted.executable_stack))),
         )
-        return head + b"".join(self._segment(kind if place[1] else 0, *place) for kind, place in kinds)
+        segments = b"".join(self._segment(kind if place[1] else 0, *place) for kind, place in kinds)
+        return head + segments + self._second_load(sum(whole))
+
+    def _second_load(self, end: int) -> bytes:
+        """A segment of zeros behind the file, as .bss is; only where an alignment is asked for."""
+        align = self._wanted.alignment
+        if not align:
+            return self._segment(0, 0, 0)
+        place = -(-end // align) * align
+        if self._wide:
+            return self._pack("IIQQQQQQ", _PT_LOAD, _READ_EXECUTE, place, place, place, 0, 8, align)
+        return self._pack("IIIIIIII", _PT_LOAD, place, place, place, 0, 8, _READ_EXECUTE, align)
 
     def _segment(self, kind: int, offset: int, size: int) -> bytes:
-        align = {_PT_LOAD: 0x1000, _PT_NOTE: 8}.get(kind, 1)
+        align = {_PT_LOAD: self._wanted.alignment or 0x1000, _PT_NOTE: 8}.get(kind, 1)
         flags = _READ_WRITE_EXECUTE if kind == _PT_GNU_STACK else _READ_EXECUTE
         if kind == _PT_GNU_STACK:
             size = 0

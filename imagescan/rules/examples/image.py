@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from dataclasses import replace
 from io import BytesIO
 
 from imagescan.content import FileInspector
@@ -16,8 +17,9 @@ from imagescan.facts import Extraction, ImageFacts, gather_facts
 from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge
 from imagescan.layers.index import index_layer
-from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.simulate import Simulation
+from imagescan.machine import stated_machine
+from imagescan.options import ScanOptions
 from imagescan.reference import Digest
 from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
@@ -58,7 +60,13 @@ def example_facts(image: ExampleImage) -> ImageFacts:
     ]
     filesystem = merge(layers)
     user = configured_user(config.user, filesystem)
-    process = ProcessEnvironment(environment(config), config.working_dir or "/", user.credentials)
+    machine = stated_machine(ScanOptions(kernel=image.kernel, page_size=image.page_size))
+    process = replace(
+        machine,
+        variables=environment(config),
+        working_directory=config.working_dir or "/",
+        credentials=user.credentials,
+    )
     simulation = Simulation(filesystem, process)
     link_maps = {
         entry.path: simulation.link_map(entry.path)
@@ -69,7 +77,8 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         builtin_knowledge().bundles,
         lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map,
     )
-    return gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map, extraction)
+    facts = gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map, extraction)
+    return replace(facts, page_size=process.page_size)
 
 
 def _digest(blob: bytes) -> Digest:

@@ -106,6 +106,8 @@ class ExampleImage:
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = ""
+    kernel: str | None = None
+    page_size: str | None = None
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ def read_image(node: Node) -> ExampleImage:
     for key, value in node.pairs():
         if key in ("entrypoint", "cmd", "healthcheck", "env"):
             draft.values[key] = value.texts()
-        elif key in ("user", "working_dir"):
+        elif key in ("user", "working_dir", "kernel", "page_size"):
             draft.values[key] = value.text()
         elif key == "platform":
             draft.values[key] = _platform(value)
@@ -221,9 +223,11 @@ def _stand_in(kind: str, node: Node) -> ElfStandIn:
             values[key] = {file: versions.texts() for file, versions in value.pairs()}
         elif key in _FLAGS:
             values[key] = value.truth()
+        elif key == "alignment":
+            values[key] = value.number()
         elif key == "cpu_level":
             values[key] = _one_of(value, CPU_LEVELS)
-        elif key in ("interpreter", "soname", "rpath", "runpath", "dlopen"):
+        elif key in ("interpreter", "soname", "rpath", "runpath", "dlopen", "abi_tag"):
             values[key] = value.text()
         else:
             values[key] = value.texts()
@@ -237,7 +241,7 @@ def _loader(node: Node) -> ExampleFile:
         raise node.error(f"unknown loader {node.text()!r}", "use glibc, musl, or such as glibc-2.41")
     if name == "glibc":
         marks = GLIBC_MARKS.replace(b"2.36", (version or "2.36").encode())
-        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=marks)
+        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=marks, abi_tag="3.2.0")
     else:
         marks = MUSL_MARKS.replace(b"1.2.5", (version or "1.2.5").encode())
         stand_in = ElfStandIn(soname="libc.musl-x86_64.so.1", marks=marks, defined=("puts",))
