@@ -33,6 +33,7 @@ _KEPT = re.compile(
     r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release"
     r"|[^/]*\.dist-info/WHEEL)"
 )
+_KEPT_ENDS = ("ld.so.cache", ".path", ".preload", "passwd", "group", "os-release", "WHEEL")
 _DATABASE = re.compile(
     r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
     r"|(?:usr/)?lib/apk/db/installed"
@@ -42,6 +43,8 @@ _DATABASE_STARTS = ("var/lib/", "lib/apk/", "usr/lib/apk/", "usr/lib/sysimage/",
 _ARCHIVE_START = b"PK\3\4"
 _MACH_O_STARTS = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 _MACH_O_FAT = b"\xca\xfe\xba\xbe"
+_STARTS = frozenset((ELF_MAGIC, *_MACH_O_STARTS, _MACH_O_FAT))
+_SHORT_STARTS = frozenset((b"#!", b"MZ"))
 _MAXIMUM_FAT_ARCHITECTURES = 30  # Java class files share the magic; their version there is 45 or more
 _MACH_O_MACHINES = {7: "i386", 0x01000007: "x86-64", 12: "arm", 0x0100000C: "arm64", 18: "powerpc"}
 _PE_MACHINES = {0x14C: "i386", 0x8664: "x86-64", 0x1C0: "arm", 0x1C4: "arm", 0xAA64: "arm64"}
@@ -89,15 +92,15 @@ class FileInspector:
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         """Whether the first bytes or the name promise facts."""
         start = head[:4]
-        if start == ELF_MAGIC or start[:2] in (b"#!", b"MZ") or head[:5] == _SCRIPT_STARTS[1]:
+        if start in _STARTS or start[:2] in _SHORT_STARTS or head[:5] == _SCRIPT_STARTS[1]:
             return True
-        if start in _MACH_O_STARTS or start == _MACH_O_FAT or _is_archive(path, start):
-            return True
-        return _KEPT.fullmatch(path) is not None or _is_database(path)
+        return _is_kept(path) or _is_database(path) or (start == _ARCHIVE_START and _is_archive(path, start))
 
     def parts(self, path: ImagePath, start: Body) -> tuple[range, ...] | None:
         """Of a large ELF file what a loader reads, of other files everything."""
-        return kept_ranges(start) if start.read(0, 4) == ELF_MAGIC else None
+        if _is_kept(path) or _is_database(path) or start.read(0, 4) != ELF_MAGIC:
+            return None
+        return kept_ranges(start)
 
     def inspect(self, path: ImagePath, body: Body, store: ColumnStore) -> object | None:
         """The facts of one file; symbols of ELF files go to ``store``.
@@ -109,7 +112,7 @@ class FileInspector:
         """
         if _is_database(path):
             return self._keep_database(body)
-        if _KEPT.fullmatch(path):
+        if _is_kept(path):
             return _keep(body)
         head = body.read(0, 512)
         if _is_archive(path, head[:4]):
@@ -130,6 +133,10 @@ class FileInspector:
         kept = DatabaseFile.pack(body.read(0, body.size))
         self._databases += len(kept.packed)
         return kept
+
+
+def _is_kept(path: ImagePath) -> bool:
+    return path.endswith(_KEPT_ENDS) and _KEPT.fullmatch(path) is not None
 
 
 def _is_database(path: ImagePath) -> bool:

@@ -19,6 +19,7 @@ from imagescan.layers.paths import (
     METADATA_PREFIX,
     OPAQUE_MARKER,
     WHITEOUT_PREFIX,
+    check_length,
     decode,
     normalise,
     removed_name,
@@ -87,7 +88,21 @@ class IndexBuilder:
             CorruptLayer: no unpacker could make this entry.
             LimitExceeded: too many entries or too long names.
         """
-        kind = member.kind
+        name = member.name
+        path = name[2:] if name[:2] == b"./" else name
+        if path[-1:] == b"/":
+            path = path[:-1]
+        parent, slash, name = path.rpartition(b"/")
+        directory = self._directories.get(parent)
+        # Below a directory that is known by this very name a plain name needs no more cleaning.
+        if directory is None or name[:1] in b"." or 0 in name or (slash and not parent):
+            return self._add_unusual(member)
+        if len(path) > MAXIMUM_PATH_BYTES:
+            check_length(path)
+        return self._put(member, directory, path, name)
+
+    def _add_unusual(self, member: Member) -> tuple[bytes, int] | None:
+        """An entry whose name has to be cleaned, or whose directory is not known by it."""
         path = normalise(member.name)
         parent, _, name = path.rpartition(b"/")
         directory = self._directories.get(parent)
@@ -99,6 +114,12 @@ class IndexBuilder:
         if name.startswith(WHITEOUT_PREFIX):
             self._whiteout(directory, name)
             return None
+        return self._put(member, directory, path, name)
+
+    def _put(
+        self, member: Member, directory: _Directory, path: bytes, name: bytes
+    ) -> tuple[bytes, int] | None:
+        kind = member.kind
         if kind is EntryKind.DIRECTORY:
             self._add_directory(path, directory, name, member)
             return None
@@ -112,7 +133,8 @@ class IndexBuilder:
             directory.add(name, row)
             return None
         row = self._row(EntryKind.FILE, member.attributes, member.size)
-        directory.add(name, row)
+        directory.names += b"/" + name
+        directory.rows.append(row)
         if member.capability is not None:
             self._capabilities[row] = member.capability
         return path, row
@@ -128,7 +150,10 @@ class IndexBuilder:
                 f"more than {MAXIMUM_ENTRIES} entries or {MAXIMUM_NAME_BYTES} bytes of names in one layer"
             )
         self._kinds.append(kind)
-        self._attributes.append(self._table.setdefault(attributes, len(self._table)))
+        number = self._table.get(attributes)
+        if number is None:
+            number = self._table[attributes] = len(self._table)
+        self._attributes.append(number)
         self._sizes.append(size)
         return row
 

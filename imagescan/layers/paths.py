@@ -30,10 +30,7 @@ def normalise(name: bytes) -> bytes:
         CorruptLayer: an empty name, a NUL byte in it, or one that climbs above the root.
         LimitExceeded: longer than ``MAXIMUM_PATH_BYTES``.
     """
-    if len(name) > MAXIMUM_PATH_BYTES:
-        raise LimitExceeded(
-            f"a path of {len(name)} bytes, more than {MAXIMUM_PATH_BYTES}: {_shown(name[:60])}..."
-        )
+    check_length(name)
     if name.startswith(b"./"):
         name = name[2:] or b"."
     if name.endswith(b"/"):
@@ -41,6 +38,18 @@ def normalise(name: bytes) -> bytes:
     if b"//" in name or b"/." in name or b"\0" in name or name[:1] in b"./":
         return _normalise_slowly(name)
     return name
+
+
+def check_length(name: bytes) -> None:
+    """Refuse a path that no kernel takes.
+
+    Raises:
+        LimitExceeded: longer than ``MAXIMUM_PATH_BYTES``.
+    """
+    if len(name) > MAXIMUM_PATH_BYTES:
+        raise LimitExceeded(
+            f"a path of {len(name)} bytes, more than {MAXIMUM_PATH_BYTES}: {_shown(name[:60])}..."
+        )
 
 
 def _normalise_slowly(name: bytes) -> bytes:
