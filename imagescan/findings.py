@@ -54,7 +54,11 @@ class TrailLine:
 @dataclass(frozen=True, slots=True)
 class Blame:
     """The layer that caused it: ``action`` is added, replaced, removed or hid; ``path`` what it
-    did that to. ``layer_digest`` is the diff ID, ``created_by`` the history line ("" if unknown)."""
+    did that to. ``layer_digest`` is the diff ID, ``created_by`` the history line ("" if unknown).
+
+    An ENV instruction makes no layer: its action is ``set``, ``path`` the variable, ``layer_index`` the
+    layer below it, and there is no digest.
+    """
 
     layer_index: int
     layer_digest: str
@@ -146,7 +150,10 @@ class LayerSummary:
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """Which image was judged. Empty strings where the source does not know."""
+    """Which image was judged. Empty strings where the source does not know.
+
+    ``history_note`` says why layers have no instruction, or only some, ``builder`` which tool built it.
+    """
 
     reference: str
     digest: str
@@ -156,6 +163,8 @@ class ImageSummary:
     libc: tuple[str, ...]  # "glibc 2.36", "musl 1.2.5": what loaders the image has
     layers: tuple[LayerSummary, ...]
     history_aligned: bool = True
+    history_note: str = ""
+    builder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.additions import parse_addition
+from imagescan.sources.history import builder_of, history_note
 from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
@@ -338,6 +339,8 @@ def _summary(facts: ImageFacts, layers: tuple[LayerIndex, ...]) -> ImageSummary:
             for promised, read in zip(manifest.layers, layers, strict=True)
         ),
         history_aligned=manifest.history_aligned,
+        history_note=history_note(manifest),
+        builder=builder_of(manifest.config),
     )
 
 

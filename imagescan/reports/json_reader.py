@@ -108,6 +108,8 @@ def _image(document: JsonObject) -> ImageSummary:
             for layer in document.children("layers")
         ),
         history_aligned=document.flag("history_aligned"),
+        history_note=document.text("history_note", ""),
+        builder=document.text("builder", ""),
     )
 
 

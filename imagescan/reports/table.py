@@ -97,6 +97,8 @@ def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
     if report.overrides:
         given = " ".join(f"--{one.name} {shlex.quote(one.value)}" for one in report.overrides)
         yield indented(safe(f"as if started with {given}", STYLES["label"]), _INDENT)
+    if image.history_note and any(finding.blame for finding in report.findings):
+        yield indented(safe(f"layers: {image.history_note}", STYLES["label"]), _INDENT)
     yield indented(safe(_outcome(report, verdict)), _INDENT)
 
 
@@ -188,13 +190,15 @@ def _step(step: TrailLine) -> Text:
 
 
 def _blame(blame: Blame, detail: Detail) -> Text:
-    text = safe(f"{blame.layer_index} {blame.action} {blame.path}")
+    # What sets a variable makes no layer: it stands above one.
+    place = f"above {blame.layer_index}" if blame.action == "set" else f"{blame.layer_index}"
+    text = safe(f"{place} {blame.action} {blame.path}")
     command = blame.created_by
     if detail is not Detail.VERBOSE and len(command) > COMMAND_SHOWN:
         command = f"{command[:COMMAND_SHOWN]} ..."
     if command:
         text.append(": ").append_text(safe(command, STYLES["label"]))
-    if detail is Detail.VERBOSE:
+    if detail is Detail.VERBOSE and blame.layer_digest:
         text.append_text(safe(f"  {blame.layer_digest}", STYLES["label"]))
     return text
 

@@ -136,6 +136,8 @@ def why_text(
         parts.append(indented(line.append_text(safe(f"  => {answer or 'not found'}", style)), 2))
         if answer is None or trail:
             parts += [_step(step, "    ") for step in steps]
+    if report.image.history_note and any(histories.values()):
+        parts.append(safe(f"layers: {report.image.history_note}", STYLES["label"]))
     for path, events in histories.items():
         for event in events:
             command = f": {event.created_by}" if event.created_by else ""

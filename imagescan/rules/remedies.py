@@ -190,7 +190,8 @@ def _instead(case: _Case) -> str:
     table = case.knowledge.library_packages(*case.system, case.facts.platform.architecture)
     others = [name for name in table if name.startswith(f"{stem}.so.")]
     named = [f"{name} ({table[name][0]})" for name in sorted(others)[:MAXIMUM_NAMED]]
-    return f"{case.facts.distribution_name} has {phrase(named, MAXIMUM_NAMED)}" if named else ""
+    system = case.facts.distribution_name or "this release"
+    return f"{system} has {phrase(named, MAXIMUM_NAMED)}" if named else ""
 
 
 def _needs(case: _Case) -> str:

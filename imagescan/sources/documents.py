@@ -242,6 +242,7 @@ def parse_config(data: bytes, what: str) -> ImageConfig:
             entry.flag("empty_layer"),
             entry.text("comment", ""),
             entry.text("created", ""),
+            entry.text("author", ""),
         )
         for entry in content.children("history")
     )

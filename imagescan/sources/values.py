@@ -20,6 +20,7 @@ class HistoryEntry:
     empty_layer: bool
     comment: str = ""
     created: str = ""
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

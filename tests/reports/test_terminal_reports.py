@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagescan.findings import Incomplete, ScanReport, Severity
+from imagescan.findings import Blame, Incomplete, ScanReport, Severity
 from imagescan.gate import judge
 from imagescan.links import ClosureObject, LinkReport, ObjectLinks
 from imagescan.reports.layout import Terminal
@@ -148,3 +148,22 @@ def test_an_object_is_found_by_its_path_or_its_last_part() -> None:
 def test_every_escape_is_visible_ascii_or_a_letter() -> None:
     for character in text_of(HOSTILE, 80):
         assert character == "\n" or unicodedata.category(character)[0] in "LMNPSZ"
+
+
+def test_a_history_that_names_no_instruction_is_said_to_be_so_beside_findings_only() -> None:
+    note = "one layer and no history: squashed, exported, or a plain tree of files"
+    image = replace(IMAGE, history_note=note)
+    assert f"  layers: {note}\n" in text_of(replace(BROKEN, image=image), 160)
+    assert note not in text_of(replace(SOUND, image=image), 160)
+    histories = {"/usr/lib/x86_64-linux-gnu/libpq.so.5": LIBRARY_MISSING.blame}
+    links = replace(LINKS, image=image)
+    assert note in why_text(links, "libpq.so.5", histories, Terminal(160))
+    assert note not in why_text(links, "libpq.so.5", {}, Terminal(160))
+
+
+def test_an_env_line_stands_above_a_layer() -> None:
+    blame = Blame(3, "", "ENV LD_LIBRARY_PATH=/opt/lib", "set", "LD_LIBRARY_PATH")
+    report = replace(BROKEN, findings=(replace(LIBRARY_MISSING, blame=(blame,)),))
+    for detail in (Detail.NORMAL, Detail.VERBOSE):
+        line = "layer     above 3 set LD_LIBRARY_PATH: ENV LD_LIBRARY_PATH=/opt/lib\n"
+        assert line in text_of(report, 160, detail)

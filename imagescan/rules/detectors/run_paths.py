@@ -133,7 +133,7 @@ def _values(
         "directory": directory,
         "open_at": opening.path if opening else "",
         "account": opening.account if opening else "",
-        "how": _how(opening) if opening else "",
+        "how": _how(opening) if opening else "whoever starts it chooses that directory",
         "rights": rights,
         "program": program,
     }
