@@ -11,7 +11,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.layers.column_store import TemporaryColumnStore
-from imagescan.loader import search, simulate
+from imagescan.loader import closures, search
 from imagescan.options import ScanOptions
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
@@ -67,7 +67,7 @@ def test_run_paths_without_end_are_one_error(tmp_path: Path, monkeypatch: pytest
 def test_libraries_that_all_need_each_other_are_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulate, "MAXIMUM_EDGES", 100)
+    monkeypatch.setattr(closures, "MAXIMUM_EDGES", 100)
     names = tuple(f"libm{number}.so" for number in range(8))
     mesh = {f"usr/lib/{name}": write_elf(ElfStandIn(soname=name, needed=names)) for name in names}
     with pytest.raises(LimitExceeded, match="more than 100 ways"):

@@ -11,9 +11,10 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 from imagescan.layers.values import ColumnStore, Place
@@ -28,8 +29,13 @@ _HIDDEN_VERSION = 0x8000
 _VERSION_NUMBER = 0x7FFF
 _FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
 
-# st_info, st_other and st_shndx of a global symbol of default visibility that is undefined.
-_PLAIN_MASK, _PLAIN_UNDEFINED = 0xFFFF03F0, _GLOBAL << 4
+_BASE_VERSION = 1
+
+# Section, visibility and binding of an undefined symbol that other files can define: of default or
+# protected visibility.
+_PLAIN_MASK = 0xFFFF03F0
+_PLAIN = frozenset((_GLOBAL << 4, _GLOBAL << 4 | 0x300))
+_PLAIN_OR_WEAK = _PLAIN | {_WEAK << 4, _WEAK << 4 | 0x300}
 
 # One word of the column of relocated symbols: the symbol's index << 3, and what asks for it.
 IMMEDIATE, LAZY, COPIED = 1, 2, 4
@@ -155,6 +161,16 @@ class SymbolTable:
             start += length
         return SymbolColumns(*columns)
 
+    def hash_table(self) -> bytes:
+        """The column ``hash_table`` alone.
+
+        Raises:
+            LayerError: the store cannot be read.
+        """
+        lengths = _LENGTHS.unpack(self.store.read(Place(self.offset, _LENGTHS.size)))
+        place = SymbolColumns._fields.index("hash_table")
+        return self.store.read(Place(self.offset + _LENGTHS.size + sum(lengths[:place]), lengths[place]))
+
     def definitions(self) -> Iterator[SymbolDefinition]:
         """Every symbol that a lookup in this file could match (dl-lookup.c check_match, the tests
         that do not depend on the reference)."""
@@ -186,59 +202,60 @@ class SymbolTable:
         columns = self.columns()
         names, numbers, words = self.undefined(columns, weak=weak)
         labels = self.version_labels(columns)
-        return list(map(reference, names, map(labels.get, numbers), words))
+        return list(map(symbol_reference, names, map(labels.get, numbers), words))
 
     def undefined(self, columns: SymbolColumns, *, weak: bool = False) -> UndefinedSymbols:
         """``references`` as parallel lists, without a value for each; weak ones on request."""
-        wanted = self._undefined_indices(columns, weak=weak)
-        numbers = self.version_column(columns)
+        rows = self.symbol_words(columns)
+        indices, used = self._undefined_indices(rows, words(columns.relocated), weak=weak)
         strings, find = columns.strings, columns.strings.find
-        starts = self._words(columns.symbols)[:: self._words_in_row]
-        last = len(numbers)
+        starts = _at(rows[:: self.words_in_row], indices)
+        numbers = self.version_column(columns)
+        if indices and indices[-1] >= len(numbers):
+            numbers.extend([_BASE_VERSION] * (indices[-1] + 1 - len(numbers)))
         return UndefinedSymbols(
-            [strings[start : find(b"\0", start)] for start in (starts[index] for index, _ in wanted)],
-            [numbers[index] & _VERSION_NUMBER if index < last else 1 for index, _ in wanted],
-            [word for _, word in wanted],
+            [strings[start : find(b"\0", start)] for start in starts],
+            [number & _VERSION_NUMBER for number in _at(numbers, indices)],
+            used,
         )
 
     def version_labels(self, columns: SymbolColumns) -> dict[int, VersionName]:
         """What the version numbers of references stand for; those without a name are not in it."""
         return {one.number: one for one in version_names(columns) if one.number >= _FIRST_NAMED_VERSION}
 
-    def _undefined_indices(self, columns: SymbolColumns, *, weak: bool) -> list[tuple[int, int]]:
-        """(index, word of the column ``relocated``) of symbols that are undefined, or copied."""
-        step = self._words_in_row
-        facts = self._words(columns.symbols)[1 if self.elf_class == 64 else 3 :: step]
-        rows = len(columns.symbols) // (4 * step)
-        found = []
-        for word in words(columns.relocated):
-            index = word >> RELOCATED_SHIFT
-            if index >= rows:
-                break
-            fact = facts[index]
-            if fact & _PLAIN_MASK != _PLAIN_UNDEFINED:
-                binding = fact >> 4 & 15
-                if (
-                    (fact >> 16 != _UNDEFINED and not word & COPIED)
-                    or not (binding == _GLOBAL or (weak and binding == _WEAK))
-                    or fact >> 8 & 3 in _LOCAL_VISIBILITIES
-                ):
-                    continue
-            found.append((index, word))
-        return found
+    def _undefined_indices(
+        self, rows: array[int], relocated: array[int], *, weak: bool
+    ) -> tuple[list[int], list[int]]:
+        """Symbols that are undefined, or copied, and the words of ``relocated`` for them."""
+        facts = rows[1 if self.elf_class == 64 else 3 :: self.words_in_row]
+        count = len(facts)
+        if relocated and relocated[-1] >> RELOCATED_SHIFT >= count:
+            relocated = array("I", [word for word in relocated if word >> RELOCATED_SHIFT < count])
+        indices = [word >> RELOCATED_SHIFT for word in relocated]
+        plain = _PLAIN_OR_WEAK if weak else _PLAIN
+        copied = {word >> RELOCATED_SHIFT for word in relocated if word & COPIED}
+        places = [
+            place
+            for place, fact in enumerate(_at(facts, indices))
+            if fact & _PLAIN_MASK in plain
+            or (indices[place] in copied and fact & _PLAIN_MASK & 0xFFFF in plain)
+        ]
+        return list(_at(indices, places)), list(_at(relocated, places))
 
     @property
-    def _words_in_row(self) -> int:
+    def words_in_row(self) -> int:
+        """Words of 4 bytes in one Elf_Sym."""
         return 6 if self.elf_class == 64 else 4
 
-    def _words(self, column: bytes) -> array[int]:
-        """The Elf_Sym array as words of 4 bytes. The word of st_info, st_other and st_shndx has them in
-        its lowest byte, the next, and the upper half, whatever the byte order."""
-        found = array("I", column[: len(column) & ~3])
+    def symbol_words(self, columns: SymbolColumns) -> array[int]:
+        """The Elf_Sym array as words of 4 bytes: st_name is the first of each row. The word of st_info,
+        st_other and st_shndx (the second; the fourth with 32 bits) has them in its lowest byte, the
+        next, and the upper half, whatever the byte order."""
+        found = array("I", columns.symbols[: len(columns.symbols) & ~3])
         if (self.order == ">") is (sys.byteorder == "little"):
             found.byteswap()
         if self.order == ">":
-            step = self._words_in_row
+            step = self.words_in_row
             first = 1 if self.elf_class == 64 else 3
             for place in range(first, len(found), step):
                 word = found[place]
@@ -269,7 +286,7 @@ class SymbolTable:
         return map(self._fields, rows)
 
 
-def reference(name: bytes, label: VersionName | None, word: int) -> SymbolReference:
+def symbol_reference(name: bytes, label: VersionName | None, word: int) -> SymbolReference:
     """One row of ``UndefinedSymbols`` as a value; ``label`` is what its version number stands for."""
     lazy, copied = not word & IMMEDIATE, bool(word & COPIED)
     if label is None:
@@ -280,6 +297,14 @@ def reference(name: bytes, label: VersionName | None, word: int) -> SymbolRefere
 def pack_columns(columns: SymbolColumns) -> bytes:
     """The columns as one piece, as ``SymbolTable.columns`` reads them."""
     return b"".join((_LENGTHS.pack(*map(len, columns)), *columns))
+
+
+def _at(column: Sequence[int], places: Sequence[int]) -> Sequence[int]:
+    """The numbers at some places of a column."""
+    if len(places) < 2:  # of which itemgetter makes no tuple
+        return [column[place] for place in places]
+    found: tuple[int, ...] = itemgetter(*places)(column)
+    return found
 
 
 def words(column: bytes) -> array[int]:

@@ -61,12 +61,12 @@ def _meets_unversioned(
     binder: Binder,
 ) -> bool:
     provider = answering(reference.library)
-    if provider is None or binder.exports(provider).has_versions:
+    if provider is None or (provider.elf.symbols is not None and provider.elf.symbols.has_versions):
         return False
     for one in objects:
         if one is provider:
             # The assertion comes before the test of visibility.
-            return reference.name in binder.exports(one).names
-        if binder.exports(one).answers(reference):
+            return binder.defines(one, reference.name)
+        if binder.answers(one, reference):
             return False
     return False

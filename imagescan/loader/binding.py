@@ -8,12 +8,21 @@ does not matter and answers can be shared between link maps.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from typing import Protocol
 
 from imagescan.elf.facts import ElfFacts
-from imagescan.elf.symbols import SymbolDefinition, SymbolReference, SymbolTable
+from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
+from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
+
+MAXIMUM_OPENED_BYTES = 32 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_FOUND = 100_000  # names remembered because they were found; large images have 140,000
+MANY_NAMES = 4  # from so many on all names of a file are decoded, instead of looking each one up
+MAXIMUM_HASHES = 20_000  # hashes of names remembered
+
+_Inode = tuple[int, int]
 
 # musl's get_lfs64 (ldso/dynlink.c): names that the loader answers with X for X64.
 _LFS64_BASES = """
@@ -29,83 +38,43 @@ _LFS64 = {f"{name}64".encode(): name.encode() for name in _LFS64_BASES.split()} 
 }
 
 
-class Exports:
-    """The definitions of one file, keyed for the ways in which the loaders match.
+class Linked(Protocol):
+    """A loaded file, as far as symbols are concerned."""
 
-    ``versioned`` holds ``name@VERSION`` for glibc's versioned references and ``name@`` where they
-    may fall back to a base definition. ``unversioned`` has the names that an unversioned reference
-    finds, ``visible`` those that musl sees.
-    """
+    @property
+    def path(self) -> str:
+        """The path as the loader opened it."""
+        ...
 
-    def __init__(self, table: SymbolTable | None) -> None:
-        self._table = table
-        self.has_versions = table is not None and table.has_versions
+    @property
+    def inode(self) -> tuple[int, int]:
+        """Its identity."""
+        ...
 
-    @cached_property
-    def versioned(self) -> frozenset[bytes]:
-        """Version indices 0 and 1 are the base, usable unless hidden."""
-        return frozenset(
-            one.name + b"@" + one.version
-            for one in self._definitions()
-            if one.version_index > 1 or not one.version_hidden
-        )
-
-    @cached_property
-    def names(self) -> frozenset[bytes]:
-        """Every name that is defined, whoever may use it."""
-        return frozenset(one.name for one in (self._table.definitions() if self._table else ()))
-
-    @cached_property
-    def unversioned(self) -> frozenset[bytes]:
-        """Index 2 is the oldest version: found at once, hidden or not. Of later ones a default
-        version is found."""
-        return frozenset(
-            one.name for one in self._definitions() if one.version_index <= 2 or not one.version_hidden
-        )
-
-    @cached_property
-    def visible(self) -> frozenset[bytes]:
-        """musl looks at the hidden bit and not at visibility, and knows no indirect functions."""
-        every = self._table.definitions() if self._table else ()
-        return frozenset(one.name for one in every if not one.version_hidden and not one.is_ifunc)
-
-    def _definitions(self) -> Iterable[SymbolDefinition]:
-        every = self._table.definitions() if self._table else ()
-        return (one for one in every if not one.visibility_hidden)
-
-    def answers(self, reference: SymbolReference) -> bool:
-        """Whether glibc's ``check_match`` accepts a definition of this file for the reference."""
-        name, version, _library, version_hidden, _lazy, _copied = reference
-        if version is None or not self.has_versions:
-            return name in self.unversioned
-        return name + b"@" + version in self.versioned or (
-            not version_hidden and name + b"@" in self.versioned
-        )
-
-    def answers_musl(self, name: bytes) -> bool:
-        """Whether musl's ``find_sym`` accepts a definition of this file."""
-        return name in self.visible
+    @property
+    def elf(self) -> ElfFacts:
+        """What it says."""
+        ...
 
 
 class Binder:
-    """Finds unanswered references in link maps of one image; remembers each file's symbols.
+    """Finds unanswered references in link maps of one image.
 
-    ``aliases`` is the file that answers ``X64`` with its ``X`` (musl from 1.2.4), or None.
+    ``aliases`` is the file that answers ``X64`` with its ``X`` (musl from 1.2.4), or None. What takes a
+    look-up in a file is remembered for as long as there is room, what came of it for all names that
+    were found, so that one file's references cost little once another's have been answered.
     """
 
     def __init__(self, *, is_musl: bool, aliases: ElfFacts | None = None) -> None:
         self._is_musl = is_musl
-        self._aliases = Exports(aliases.symbols) if aliases is not None else None
-        self._exports: dict[tuple[int, int], Exports] = {}
-        self._references: dict[tuple[int, int], list[SymbolReference]] = {}
-        self._residuals: dict[tuple[tuple[int, int], ...], list[SymbolReference]] = {}
-
-    def exports(self, one: LoadedObject) -> Exports:
-        """The definitions of an object, decoded once."""
-        found = self._exports.get(one.inode)
-        if found is None:
-            found = self._exports[one.inode] = Exports(one.elf.symbols)
-        return found
+        self._aliases = aliases.symbols if aliases is not None else None
+        self._aliased = DefinedSymbols(self._aliases) if self._aliases is not None else None
+        self._opened: OrderedDict[_Inode, DefinedSymbols] = OrderedDict()
+        self._bytes = 0
+        self._found: dict[tuple[_Inode, Version | None], set[bytes]] = {}
+        self._found_names = 0
+        self._hashes: dict[bytes, int] = {}
+        self._residuals: dict[tuple[_Inode, ...], tuple[SymbolReference, ...]] = {}
 
     def missing(
         self,
@@ -122,51 +91,157 @@ class Binder:
         """
         missing = []
         for one, direct in zip(objects[first:], needed[first:], strict=True):
-            residual = self._residual(one, [objects[position] for position in direct])
-            for reference in residual:
+            for reference in self.residual(one, [objects[position] for position in direct]):
                 if not any(
-                    self._answers(other, reference)
+                    self.answers(other, reference)
                     for other in objects
                     if not (reference.copied and other is one)
                 ):
-                    missing.append(self._missing_symbol(one, reference, bind_now))
+                    missing.append(self.missing_symbol(one, reference, bind_now=bind_now, path=one.path))
         return tuple(missing)
 
-    def _residual(self, one: LoadedObject, direct: Sequence[LoadedObject]) -> list[SymbolReference]:
+    def residual(self, one: Linked, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
+        """The strong references of an object that none of some others answers; remembered."""
         key = (one.inode, *(other.inode for other in direct))
         found = self._residuals.get(key)
         if found is None:
-            references = self._references.get(one.inode)
-            if references is None:
-                references = one.elf.symbols.references() if one.elf.symbols else []
-                self._references[one.inode] = references
-            found = [
-                reference
-                for reference in references
-                if not any(self._answers(other, reference) for other in direct)
-            ]
-            self._residuals[key] = found
+            table = one.elf.symbols
+            found = self._residuals[key] = self._unanswered(table, direct) if table else ()
         return found
 
-    def _answers(self, provider: LoadedObject, reference: SymbolReference) -> bool:
-        exports = self.exports(provider)
-        if not self._is_musl:
-            return exports.answers(reference)
-        name = reference.name
-        # get_lfs64 asks musl itself, also when nothing needs a libc.
-        return exports.answers_musl(name) or (
-            self._aliases is not None and name in _LFS64 and self._aliases.answers_musl(_LFS64[name])
-        )
+    def answers(self, provider: Linked, reference: SymbolReference) -> bool:
+        """Whether a definition of an object answers a reference."""
+        return self.answers_name(provider, reference.name, version_of(reference))
 
-    def _missing_symbol(self, one: LoadedObject, reference: SymbolReference, bind_now: bool) -> MissingSymbol:
+    def defines(self, provider: Linked, name: bytes) -> bool:
+        """Whether an object has a definition of that name, whoever may use it."""
+        defined = self._open(provider)
+        return defined is not None and defined.defines(name)
+
+    def missing_symbol(
+        self, one: Linked, reference: SymbolReference, *, bind_now: bool, path: str
+    ) -> MissingSymbol:
+        """What is said of a reference of an object, opened by ``path``, that nothing answers."""
         lazy = reference.lazy and not (bind_now or one.elf.bind_now)
         return MissingSymbol(
             symbol=_text(reference.name),
             version=None if self._is_musl or reference.version is None else _text(reference.version),
-            needed_by=one.path,
+            needed_by=path,
             binding=Binding.LAZY if lazy else Binding.IMMEDIATE,
             library=reference.library,
         )
+
+    def _unanswered(self, table: SymbolTable, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
+        columns = table.columns()
+        names, numbers, words = table.undefined(columns)
+        labels = table.version_labels(columns)
+        groups: dict[int, set[bytes]] = {}
+        for name, number in zip(names, numbers, strict=True):
+            groups.setdefault(number, set()).add(name)
+        files = {one.elf.soname or one.path.rpartition("/")[2]: one for one in direct}
+        left = {}
+        for number, group in groups.items():
+            label = labels.get(number)
+            # The version need says where a symbol was when the file was linked: ask there first.
+            likely = files.get(label.file) if label is not None else None
+            version = (label.name, label.hidden) if label is not None and label.name else UNVERSIONED
+            pending = group if likely is None else self._without_answered(group, version, likely)
+            if pending and (pending := self._without_answered_by_any(pending, version, direct)):
+                left[number] = pending
+        if not left:
+            return ()
+        return tuple(
+            symbol_reference(name, labels.get(number), word)
+            for name, number, word in zip(names, numbers, words, strict=True)
+            if number in left and name in left[number]
+        )
+
+    def _without_answered(self, names: set[bytes], version: Version | None, by: Linked) -> set[bytes]:
+        """Those of some names, all of one version, that an object does not answer."""
+        names = names - self._known(by, version)
+        return names - self._answered(by, names, version) if names else names
+
+    def _without_answered_by_any(
+        self, names: set[bytes], version: Version | None, direct: Sequence[Linked]
+    ) -> set[bytes]:
+        """The same for several objects: what is remembered of any of them counts first."""
+        for by in direct:
+            names = names - self._known(by, version)
+            if not names:
+                return names
+        for by in direct:
+            names = names - self._answered(by, names, version)
+            if not names:
+                break
+        return names
+
+    def answers_name(self, provider: Linked, name: bytes, version: Version | None) -> bool:
+        """Whether a definition of an object answers a reference of that name and version."""
+        return name in self._known(provider, version) or bool(self._answered(provider, {name}, version))
+
+    def _answered(self, provider: Linked, names: set[bytes], version: Version | None) -> set[bytes]:
+        """Those of some names that an object answers; it is remembered."""
+        defined = self._open(provider)
+        version = self._normal(provider, version)
+        if defined is not None and version is UNVERSIONED and len(names) >= MANY_NAMES:
+            found = names & (defined.visible_to_musl if self._is_musl else defined.unversioned)
+        else:
+            found = {name for name in names if defined is not None and self._finds(defined, name, version)}
+        if self._aliased is not None:
+            found.update(filter(self._answers_alias, names))
+        self._known(provider, version).update(found)
+        self._found_names += len(found)
+        return found
+
+    def _finds(self, defined: DefinedSymbols, name: bytes, version: Version | None) -> bool:
+        if self._is_musl:
+            return defined.answers_musl(name, self._hash(name))
+        return defined.answers(name, self._hash(name), version)
+
+    def _hash(self, name: bytes) -> int:
+        value = self._hashes.get(name)
+        if value is None:
+            if len(self._hashes) > MAXIMUM_HASHES:
+                self._hashes.clear()
+            value = self._hashes[name] = gnu_hash(name)
+        return value
+
+    def _answers_alias(self, name: bytes) -> bool:
+        """get_lfs64 asks musl itself, also when nothing needs a libc."""
+        return (
+            self._aliased is not None
+            and name in _LFS64
+            and self._aliased.answers_musl(_LFS64[name], gnu_hash(_LFS64[name]))
+        )
+
+    def _known(self, provider: Linked, version: Version | None) -> set[bytes]:
+        if self._found_names > MAXIMUM_FOUND:
+            self._found.clear()
+            self._found_names = 0
+        return self._found.setdefault((provider.inode, self._normal(provider, version)), set())
+
+    def _normal(self, provider: Linked, version: Version | None) -> Version | None:
+        """Under which version answers are remembered: musl knows none, nor does a file without."""
+        table = provider.elf.symbols
+        return UNVERSIONED if self._is_musl or table is None or not table.has_versions else version
+
+    def _open(self, provider: Linked) -> DefinedSymbols | None:
+        found = self._opened.get(provider.inode)
+        if found is not None:
+            self._opened.move_to_end(provider.inode)
+            return found
+        if provider.elf.symbols is None:
+            return None
+        found = self._opened[provider.inode] = DefinedSymbols(provider.elf.symbols)
+        self._bytes += found.size
+        while self._bytes > MAXIMUM_OPENED_BYTES and len(self._opened) > 1:
+            self._bytes -= self._opened.popitem(last=False)[1].size
+        return found
+
+
+def version_of(reference: SymbolReference) -> Version | None:
+    """The version that a reference asks for."""
+    return UNVERSIONED if reference.version is None else (reference.version, reference.version_hidden)
 
 
 def _text(name: bytes) -> str:

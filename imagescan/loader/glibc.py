@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
-from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
+from imagescan.filesystem.values import FileEntry, PathError
 from imagescan.loader.assertions import lookup_assertions
-from imagescan.loader.binding import Binder
-from imagescan.loader.cache_file import LoaderCache, read_cache
-from imagescan.loader.candidates import GlibcAcceptance
 from imagescan.loader.dlopen import dlopen_faults, missing_announcements
-from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import start_faults
-from imagescan.loader.platforms import LoaderPlatform, platform_of
 from imagescan.loader.preload import preload_fault, preload_names
-from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
-from imagescan.loader.search import DirectoryList, GlibcSearch, SearchPlan, SearchResult
+from imagescan.loader.process import Mapped, Process, Request
+from imagescan.loader.search import DirectoryList, SearchPlan, SearchResult
 from imagescan.loader.tokens import TokenValues, expand, has_token, origin_is_first_component
 from imagescan.loader.values import (
     How,
     LinkProblems,
     LoadedObject,
     LoaderFault,
-    LoaderIdentity,
     Missing,
     OptionalLibrary,
     Outcome,
     WholeLinkMap,
 )
 from imagescan.loader.versions import check_versions
+
+if TYPE_CHECKING:
+    from imagescan.loader.glibc_loader import GlibcLoader
 
 _VDSO = frozenset(("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso64.so.1", "linux-vdso32.so.1"))
 _NUMBERED = {
@@ -47,83 +44,12 @@ _NUMBERED = {
 }
 
 
-class GlibcLoader:
-    """One glibc loader file of an image; makes link maps and shares searches between them."""
-
-    def __init__(
-        self,
-        filesystem: RootFilesystem,
-        environment: ProcessEnvironment,
-        identity: LoaderIdentity,
-        abi: ElfFacts,
-    ) -> None:
-        self._filesystem = filesystem
-        self._environment = environment
-        self._identity = identity
-        self._abi = abi
-        strings = abi.loader_strings
-        platform = platform_of(abi)
-        self._system_directories = strings.system_directories if strings else ()
-        self._tokens = (strings.library_token if strings else "", platform.platform_token if platform else "")
-        version = identity.version
-        cache_path = (strings.cache_path if strings else "") or "/etc/ld.so.cache"
-        self._preload_path = (strings.preload_path if strings else "") or "/etc/ld.so.preload"
-        self._search = GlibcSearch(
-            filesystem,
-            environment,
-            GlibcAcceptance(
-                abi=abi,
-                skips_foreign_byte_order=bool(strings and strings.data_encoding_patch),
-                checks_abi_tag=version is not None and version < (2, 36),
-                refuses_pie=version is None or version >= (2, 30),
-                maps_by_page_size=version is None or version >= (2, 35),
-                kernel=environment.kernel,
-            ),
-            self._system_directories,
-            self._read_cache(cache_path),
-            cache_path,
-            platform.cache_flags if platform else frozenset(),
-            _subdirectories(platform, environment.cpu, version),
-            platform.legacy_hwcaps if platform and version is not None and version < (2, 37) else None,
-            passes_non_directories=version is None or version >= (2, 39),
-        )
-        self._binder = Binder(is_musl=False)
-
-    def _read_cache(self, path: str) -> LoaderCache | None:
-        entry = self._filesystem.resolve(path, who=self._environment.credentials).entry
-        if entry is None or not entry.permits(self._environment.credentials, 4):
-            return None
-        return read_cache(entry.content.data) if isinstance(entry.content, KeptFile) else None
-
-    def start(self, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> LoaderProcess:
-        """Start a program as the kernel does, or load a library as ``ld.so LIBRARY`` would."""
-        return _GlibcProcess(self, entry, elf, is_program=is_program)
-
-    def token_values(self, origin: str) -> TokenValues:
-        """The values of ``$ORIGIN``, ``$LIB`` and ``$PLATFORM`` for one object."""
-        return TokenValues(origin, *self._tokens)
-
-
-def _subdirectories(
-    platform: LoaderPlatform | None, cpu: tuple[str, ...], version: tuple[int, ...] | None
-) -> tuple[str, ...]:
-    """What is tried below each directory, best first: glibc-hwcaps from 2.33 on, and up to 2.36 the
-    older scheme (``_dl_important_hwcaps``), here without the CPU names that it also combined."""
-    if platform is None:
-        return ()
-    names: list[str] = []
-    if version is None or version >= (2, 33):
-        names += [f"glibc-hwcaps/{name}" for name in platform.hwcaps if name in cpu]
-    if version is not None and version < (2, 37):
-        token = platform.platform_token
-        names += [f"tls/{token}", "tls", token] if token else ["tls"]
-    return tuple(names)
-
-
-class _GlibcProcess:
+class GlibcProcess:
     """The start-up of one program."""
 
-    def __init__(self, loader: GlibcLoader, entry: FileEntry, elf: ElfFacts, *, is_program: bool) -> None:
+    def __init__(
+        self, loader: GlibcLoader, entry: FileEntry, elf: ElfFacts, *, is_program: bool, path: str
+    ) -> None:
         self._loader = loader
         self._search = loader._search
         self._environment = loader._environment
@@ -133,7 +59,7 @@ class _GlibcProcess:
         self._faults: list[LoaderFault] = []
         self._done: set[Mapped] = set()
         self._main = self._process.add(
-            Mapped(entry.path, entry.path, entry.inode, elf, entry.path, None, How.PROGRAM),
+            Mapped(path, entry.path, entry.inode, elf, path, None, How.PROGRAM),
             # The kernel maps the program, so glibc does not know its inode.
             has_identity=not is_program,
         )
@@ -149,6 +75,28 @@ class _GlibcProcess:
         self._preload()
         self._load_all_needed()
         return self._result(self._main, 0, 0)
+
+    def alone(self) -> list[Request] | None:
+        """The answers to the needed entries of the object itself, one for each; None where any is missing,
+        where the object has anything to complain of, or where other objects may change its answers."""
+        elf = self._main.elf
+        if elf.rpath or elf.filters or elf.auxiliaries:
+            return None
+        if any(not name or "/" in name or "$" in name for name in elf.needed):
+            return None
+        if any(need.file not in elf.needed for need in elf.version_needs):
+            return None
+        self._load_needed(self._main)
+        requests = self._process.requests
+        if any(one.found is None for one in requests):
+            return None
+        version = self._loader._identity.version
+        main = [self._main]
+        complaints = (
+            *check_versions(main, self._process.names.get, frozenset(), version),
+            start_faults(main, version, self._environment, self._interpreter.real),
+        )
+        return None if any(complaints) else requests
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its
@@ -372,10 +320,7 @@ class _GlibcProcess:
 
     def _preload(self) -> None:
         """LD_PRELOAD, then the preload file: what cannot be loaded is said and passed over."""
-        path = self._loader._preload_path
-        entry = self._loader._filesystem.resolve(path).entry
-        kept = entry.content if entry is not None else None
-        text = kept.text if isinstance(kept, KeptFile) else ""
+        path, text = self._loader._preload_path, self._loader.preload_text()
         variable = self._environment.variable("LD_PRELOAD")
         for name, origin in preload_names(variable, text, path, secure=self._secure):
             if self._process.named(name) is self._interpreter:

@@ -12,12 +12,13 @@ from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind
-from imagescan.loader.binding import Binder, Exports
+from imagescan.loader.binding import Binder
 from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.dlopen import missing_announcements
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import musl_relr_faults
 from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
+from imagescan.loader.symbol_lookup import DefinedSymbols, gnu_hash
 from imagescan.loader.tokens import expand_musl
 from imagescan.loader.values import (
     How,
@@ -297,10 +298,10 @@ class _MuslProcess:
 
     def _is_a_libc(self, elf: ElfFacts) -> bool:
         """A file that defines both of these is taken for a libc and replaced by musl itself."""
-        strings = elf.symbols.columns().strings if elf.symbols is not None else b""
-        if not all(mark + b"\0" in strings for mark in _LIBC_MARKS):
+        if elf.symbols is None:
             return False
-        return all(map(Exports(elf.symbols).answers_musl, _LIBC_MARKS))
+        defined = DefinedSymbols(elf.symbols)
+        return all(defined.answers_musl(mark, gnu_hash(mark)) for mark in _LIBC_MARKS)
 
     def _include_self(self) -> Mapped:
         if self._self not in self._process.objects:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from imagescan.layers.values import ImagePath
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.process import Mapped
 from imagescan.loader.values import LoadedObject, LoaderFault
 
 _X86_LEVELS = ("", "x86-64-v2", "x86-64-v3", "x86-64-v4")  # by bit of GNU_PROPERTY_X86_ISA_1_NEEDED
@@ -20,7 +21,7 @@ _RELR_KNOWN_TO_MUSL = (1, 2, 4)
 
 
 def start_faults(
-    objects: Sequence[LoadedObject],
+    objects: Sequence[LoadedObject | Mapped],
     glibc: tuple[int, ...] | None,
     environment: ProcessEnvironment,
     interpreter: ImagePath,

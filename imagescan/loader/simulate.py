@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from imagescan.elf.facts import ElfFacts, ElfKind
-from imagescan.errors import LimitExceeded
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.layers.values import ImagePath
+from imagescan.loader.closure_table import ClosureTable
+from imagescan.loader.closures import closure_table
 from imagescan.loader.environment import ProcessEnvironment
-from imagescan.loader.glibc import GlibcLoader
+from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.identify import (
     identify_loader,
     kernel_refusal,
@@ -37,7 +38,7 @@ from imagescan.loader.values import (
     WholeLinkMap,
 )
 
-MAXIMUM_EDGES = 4_000_000  # needed entries of all link maps of an image; the largest seen has 600,000
+REMEMBERED_MAPS = 64  # whole link maps; others are made again when asked for
 
 _Abi = tuple[int, int, bool]
 
@@ -49,7 +50,6 @@ class Simulation:
         self._filesystem = filesystem
         self._environment = environment
         self._link_maps: dict[str, WholeLinkMap] = {}
-        self._edges = 0
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
@@ -59,17 +59,12 @@ class Simulation:
 
         Raises:
             KeyError: the path does not lead to an ELF file.
-            LimitExceeded: the link maps of the image have more than ``MAXIMUM_EDGES`` entries.
         """
         found = self._link_maps.get(path)
         if found is None:
             found = self._link_maps[path] = self._make(*self._elf(path))
-            self._edges += len(found.resolutions)
-            if self._edges > MAXIMUM_EDGES:
-                raise LimitExceeded(
-                    f"the image's files need each other in more than {MAXIMUM_EDGES} ways",
-                    advice="check where the image comes from",
-                )
+            if len(self._link_maps) > REMEMBERED_MAPS:
+                del self._link_maps[next(iter(self._link_maps))]
         return found
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
@@ -99,17 +94,16 @@ class Simulation:
 
     def _make(self, entry: FileEntry, elf: ElfFacts) -> WholeLinkMap:
         is_program = elf.kind == ElfKind.PROGRAM
-        interpreter = elf.interpreter if is_program else self._library_interpreter(elf)
-        if interpreter is None:
+        identity = self._serving(elf)
+        if identity is None:
             return _alone(entry, elf, None, environment=self._environment)
-        identity = self._identity(interpreter)
         refusal = kernel_refusal(elf, identity, self._environment)
         if refusal is not None:
             return _alone(entry, elf, identity, refusal if is_program else None)
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
-        too_old = loader_refusal(identity, self._environment)
+        too_old = loader_refusal(self._filesystem, identity, self._environment)
         if too_old is not None:
             return _alone(entry, elf, identity, fault=too_old)
         process = loader.start(entry, elf, is_program=is_program)
@@ -117,6 +111,30 @@ class Simulation:
         if not elf.dlopen_notes:
             return link_map
         return replace(link_map, problems=replace(link_map.problems, optional_missing=process.announced()))
+
+    def _serving(self, elf: ElfFacts) -> LoaderIdentity | None:
+        """The loader that a file asks for, or that would load it; it may be missing."""
+        is_program = elf.kind == ElfKind.PROGRAM
+        interpreter = elf.interpreter if is_program else self._library_interpreter(elf)
+        return None if interpreter is None else self._identity(interpreter)
+
+    def glibc_loader(self, elf: ElfFacts) -> GlibcLoader | None:
+        """The glibc loader that takes a file; None where another does, or none can start."""
+        identity = self._serving(elf)
+        if identity is None or kernel_refusal(elf, identity, self._environment) is not None:
+            return None
+        if loader_refusal(self._filesystem, identity, self._environment) is not None:
+            return None
+        loader = self._loader(identity)
+        return loader if isinstance(loader, GlibcLoader) else None
+
+    def closures(self) -> ClosureTable:
+        """The link maps of all ELF files of the image, without their details.
+
+        Raises:
+            LimitExceeded: together they have more entries than ``closures.MAXIMUM_EDGES``.
+        """
+        return closure_table(self, self._filesystem.contents(), self._environment)
 
     def _identity(self, interpreter: str) -> LoaderIdentity:
         found = self._identities.get(interpreter)

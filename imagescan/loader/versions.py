@@ -8,16 +8,31 @@ Loaded objects enter, missing versions and faults leave. Mirrors ``_dl_check_map
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from imagescan.elf.facts import ElfFacts
-from imagescan.loader.values import LoadedObject, LoaderFault, MissingVersion
+from imagescan.loader.values import LoaderFault, MissingVersion
 
 _RELR_VERSION = "GLIBC_ABI_DT_RELR"
 
 
+class Versioned(Protocol):
+    """A loaded object, as far as versions are concerned."""
+
+    @property
+    def path(self) -> str:
+        """The path as the loader opened it."""
+        ...
+
+    @property
+    def elf(self) -> ElfFacts:
+        """What it says."""
+        ...
+
+
 def check_versions(
-    objects: Sequence[LoadedObject],
-    answering: Callable[[str], LoadedObject | None],
+    objects: Sequence[Versioned],
+    answering: Callable[[str], Versioned | None],
     missing_names: frozenset[str],
     glibc: tuple[int, ...] | None,
 ) -> tuple[tuple[MissingVersion, ...], tuple[LoaderFault, ...]]:
@@ -57,7 +72,7 @@ def check_versions(
     return tuple(missing), tuple(faults)
 
 
-def _not_loaded(one: LoadedObject) -> LoaderFault:
+def _not_loaded(one: Versioned) -> LoaderFault:
     return LoaderFault(
         "version-file-not-loaded",
         one.path,
@@ -66,7 +81,7 @@ def _not_loaded(one: LoadedObject) -> LoaderFault:
     )
 
 
-def _no_versions(one: LoadedObject, provider: LoadedObject) -> LoaderFault:
+def _no_versions(one: Versioned, provider: Versioned) -> LoaderFault:
     return LoaderFault(
         "no-version-information",
         provider.path,

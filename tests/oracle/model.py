@@ -14,7 +14,7 @@ from imagescan.filesystem.values import Credentials, RootFilesystem
 from imagescan.layers.index import index_layer
 from imagescan.layers.values import LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
-from imagescan.loader.glibc import GlibcLoader
+from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.identify import identify_loader
 from imagescan.loader.musl import MuslLoader
 from imagescan.loader.values import LinkMap, LoaderKind
