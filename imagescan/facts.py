@@ -16,7 +16,8 @@ from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.findings import Incomplete, Tier
 from imagescan.layers.values import EntryKind, ImagePath
-from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.loader.closure_table import ClosureTable, brief_link_maps
+from imagescan.loader.values import LinkMap, LinkMaps, LoaderKind
 from imagescan.packages.os_release import OperatingSystem, read_os_release
 from imagescan.packages.ownership import Ownership, read_ownership
 from imagescan.reference import Platform
@@ -159,9 +160,9 @@ class Extraction:
 def gather_facts(
     manifest: ImageManifest,
     filesystem: RootFilesystem,
-    link_maps: Mapping[ImagePath, LinkMap],
+    closures: ClosureTable,
+    simulation: LinkMaps,
     incomplete: tuple[Incomplete, ...] = (),
-    opener: OpenPlugin | None = None,
     extraction: Extraction | None = None,
 ) -> ImageFacts:
     """Work out startup and tiers, and bundle them with everything else.
@@ -169,11 +170,12 @@ def gather_facts(
     Args:
         manifest: the image; its config decides how the container starts.
         filesystem: the merged tree.
-        link_maps: by canonical path, for every ELF file that a loader would take.
+        closures: what is loaded with each of its ELF files.
+        simulation: makes whole link maps, and those of plugins in their hosts, on the same machine.
         incomplete: what could not be looked at.
-        opener: what a program that opens plugins does; without it plugins are not put into hosts.
         extraction: without it native code in several builds is not judged.
     """
+    link_maps = brief_link_maps(closures, simulation)
     missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
     files, named = _survey(filesystem, missing)
     elves = {path: entry.content for path, entry in files.items() if isinstance(entry.content, ElfFacts)}
@@ -184,9 +186,9 @@ def gather_facts(
     healthcheck = healthcheck_chain(manifest.config, around)
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
-    tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], link_maps, dormant)
-    hosts = _plugin_hosts(elves, tiers, link_maps)
-    opened = _open_plugins(elves, tiers, link_maps, hosts, opener) if opener else {}
+    tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], closures, dormant)
+    hosts = _plugin_hosts(elves, tiers, closures)
+    opened = _open_plugins(elves, tiers, link_maps, hosts, simulation.plugin_map)
     tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}
     shipped = (
         _shipped(filesystem, elves, hosts, opened, link_maps, extraction) if extraction else ShippedCode()
@@ -237,18 +239,16 @@ def gather_facts(
 def _plugin_hosts(
     elves: Mapping[ImagePath, ElfFacts],
     tiers: Mapping[ImagePath, Tier],
-    link_maps: Mapping[ImagePath, LinkMap],
+    closures: ClosureTable,
 ) -> PluginHosts:
     """The programs that may open plugins: those that a loader starts."""
     started = (Tier.STARTUP, Tier.COMMAND)
-    return PluginHosts(
-        {
-            path: link_map
-            for path, link_map in link_maps.items()
-            if tiers[path] in started and elves[path].kind is ElfKind.PROGRAM and len(link_map.objects) > 1
-        },
-        elves,
+    programs = (
+        path
+        for path in closures.programs()
+        if tiers[path] in started and elves[path].kind is ElfKind.PROGRAM and len(closures.objects(path)) > 1
     )
+    return PluginHosts(programs, closures, elves)
 
 
 def _open_plugins(

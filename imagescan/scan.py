@@ -267,11 +267,7 @@ def _gather(
         credentials=configured_user(config.user, filesystem).credentials,
     )
     simulation = Simulation(filesystem, process)
-    link_maps = {
-        entry.path: simulation.link_map(entry.path)
-        for entry in filesystem.contents()
-        if isinstance(entry.content, ElfFacts) and entry.content.kind != ElfKind.OTHER
-    }
+    closures = simulation.closures()
     unread = tuple(
         Incomplete(f"/{file.path}", file.reason, index)
         for index, layer in enumerate(layers)
@@ -281,7 +277,7 @@ def _gather(
     extraction = Extraction(
         bundles, lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map
     )
-    facts = gather_facts(manifest, filesystem, link_maps, incomplete, simulation.plugin_map, extraction)
+    facts = gather_facts(manifest, filesystem, closures, simulation, incomplete, extraction)
     facts = replace(facts, page_size=process.page_size)
     return facts, simulation
 

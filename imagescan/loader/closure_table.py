@@ -12,9 +12,10 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import NO_PROBLEMS, LinkProblems, LoaderIdentity
+from imagescan.loader.values import NO_PROBLEMS, BriefLinkMap, LinkMaps, LinkProblems, LoaderIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +92,13 @@ class ClosureTable:
         if number is None:
             return ()
         return column[self.starts[number] : self.starts[number + 1]]
+
+
+def brief_link_maps(closures: ClosureTable, simulation: LinkMaps) -> dict[ImagePath, BriefLinkMap]:
+    """The link map of every file that has one, by path; whole ones are made again when asked for."""
+    return {
+        path: BriefLinkMap(
+            path, closures.loader_of(path), closures.problems_of(path), partial(simulation.link_map, path)
+        )
+        for path in closures.programs()
+    }

@@ -72,9 +72,13 @@ class GlibcProcess:
 
     def run(self) -> WholeLinkMap:
         """Load everything, then check versions and symbols."""
+        self.load()
+        return self._result(self._main, 0, 0)
+
+    def load(self) -> None:
+        """Load everything that the program needs."""
         self._preload()
         self._load_all_needed()
-        return self._result(self._main, 0, 0)
 
     def alone(self) -> list[Request] | None:
         """The answers to the needed entries of the object itself, one for each; None where any is missing,

@@ -117,9 +117,13 @@ class _MuslProcess:
 
     def run(self) -> WholeLinkMap:
         """Load everything, then relocate everything: musl binds all symbols at start."""
+        self.load()
+        return self._result(self._main, 0, 0, now=True)
+
+    def load(self) -> None:
+        """Load everything that the program needs."""
         self._preload()
         self._load_all_needed(0)
-        return self._result(self._main, 0, 0, now=True)
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dlopen``): the program is who needs

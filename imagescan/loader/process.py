@@ -27,6 +27,10 @@ from imagescan.loader.values import (
 class LoaderProcess(Protocol):
     """One program in the hands of its loader; each loader has its own."""
 
+    def load(self) -> None:
+        """Load everything that the program needs."""
+        ...
+
     def run(self) -> WholeLinkMap:
         """Load everything that the program needs, and check it."""
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
@@ -29,6 +30,7 @@ from imagescan.loader.identify import (
 from imagescan.loader.musl import MuslLoader
 from imagescan.loader.process import LoaderProcess
 from imagescan.loader.values import (
+    BriefLinkMap,
     How,
     LinkProblems,
     LoadedObject,
@@ -67,7 +69,7 @@ class Simulation:
                 del self._link_maps[next(iter(self._link_maps))]
         return found
 
-    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
+    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> BriefLinkMap:
         """What happens when a program opens shared objects by their paths (``dlopen``), one after
         the other: the answer for the last of them.
 
@@ -78,6 +80,11 @@ class Simulation:
         Raises:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
+        found = self._open_plugins(host, plugins, now)
+        remake = partial(self._open_plugins, host, plugins, now)
+        return BriefLinkMap(found.program, found.loader, found.problems, remake)
+
+    def _open_plugins(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
         start = self._elf(host)
         opened = [self._elf(plugin) for plugin in plugins]
         identity = self._identity(start[1].interpreter) if start[1].interpreter else None
@@ -103,7 +110,7 @@ class Simulation:
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
-        too_old = loader_refusal(self._filesystem, identity, self._environment)
+        too_old = loader_refusal(identity, self._environment)
         if too_old is not None:
             return _alone(entry, elf, identity, fault=too_old)
         process = loader.start(entry, elf, is_program=is_program)
@@ -123,7 +130,7 @@ class Simulation:
         identity = self._serving(elf)
         if identity is None or kernel_refusal(elf, identity, self._environment) is not None:
             return None
-        if loader_refusal(self._filesystem, identity, self._environment) is not None:
+        if loader_refusal(identity, self._environment) is not None:
             return None
         loader = self._loader(identity)
         return loader if isinstance(loader, GlibcLoader) else None
@@ -222,7 +229,7 @@ def _open_plugins(
     opened: list[tuple[FileEntry, ElfFacts]] = []
     for plugin in plugins:
         process = start()
-        process.run()
+        process.load()
         for earlier in opened:
             process.dlopen(*earlier, now=now)
         link_map = process.dlopen(*plugin, now=now)

@@ -297,6 +297,27 @@ class LinkMap(Protocol):
         ...
 
 
+class LinkMaps(Protocol):
+    """Who makes link maps of one image on one machine."""
+
+    def link_map(self, path: ImagePath) -> WholeLinkMap:
+        """What loading one ELF file does.
+
+        Raises:
+            KeyError: the path does not lead to an ELF file.
+        """
+        ...
+
+    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
+        """What happens when a program opens shared objects by their paths, one after the other: the
+        answer for the last of them.
+
+        Raises:
+            KeyError: a path does not lead to an ELF file, or nothing starts the program.
+        """
+        ...
+
+
 class _Problems:
     """The problems of a link map as attributes of its own."""
 

@@ -133,9 +133,9 @@ def host_programs(hosts: PluginHosts, kind: str) -> tuple[HostProgram, ...]:
     family = HOSTS[kind]
     found = []
     for path in sorted(hosts.of(family)):
-        link_map = hosts.link_map(path)
-        architecture = architecture_of(link_map.objects[0].elf)
-        libc = link_map.loader.kind if link_map.loader else LoaderKind.OTHER
+        architecture = architecture_of(hosts.program(path))
+        loader = hosts.loader(path)
+        libc = loader.kind if loader else LoaderKind.OTHER
         if (
             (kind == "python" or family.names(path))
             and architecture is not None

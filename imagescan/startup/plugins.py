@@ -9,12 +9,13 @@ before every host that the image has was asked. A plugin without a known host st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import LinkMap
+from imagescan.loader.closure_table import ClosureTable
+from imagescan.loader.values import LinkMap, LoaderIdentity
 from imagescan.startup.plugin_families import PluginFamily, family_of
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
@@ -48,8 +49,14 @@ class OpenedPlugin:
 class PluginHosts:
     """The programs of one image that open plugins."""
 
-    def __init__(self, programs: Mapping[ImagePath, LinkMap], objects: Mapping[ImagePath, ElfFacts]) -> None:
-        self._programs = programs
+    def __init__(
+        self,
+        programs: Iterable[ImagePath],
+        closures: ClosureTable,
+        objects: Mapping[ImagePath, ElfFacts],
+    ) -> None:
+        self._programs = tuple(programs)
+        self._closures = closures
         self._objects = objects
         self._by_name: dict[str, list[ImagePath]] = {}
         self._by_directory: dict[str, list[ImagePath]] = {}
@@ -67,9 +74,13 @@ class PluginHosts:
         """Whether the image has more to open than ``MAXIMUM_OPENINGS``: later plugins stay unknown."""
         return self._openings > MAXIMUM_OPENINGS
 
-    def link_map(self, program: ImagePath) -> LinkMap:
-        """What starting one of the programs loads."""
-        return self._programs[program]
+    def program(self, path: ImagePath) -> ElfFacts:
+        """One of the programs."""
+        return self._objects[path]
+
+    def loader(self, program: ImagePath) -> LoaderIdentity | None:
+        """The dynamic loader that serves one of the programs."""
+        return self._closures.loader_of(program)
 
     def open(self, plugin: ImagePath, elf: ElfFacts, opener: OpenPlugin) -> OpenedPlugin | None:
         """Let each plausible host open a plugin until one succeeds; None without a known host."""
@@ -171,23 +182,20 @@ class PluginHosts:
         found = self._hosts.get(family.name)
         if found is None:
             found = tuple(
-                path
-                for path, link_map in self._programs.items()
-                if family.is_host(path, (one.requested for one in link_map.objects))
+                path for path in self._programs if family.is_host(path, self._closures.requested(path))
             )
             self._hosts[family.name] = found
         return found
 
     def _fits(self, plugin: ImagePath, elf: ElfFacts, host: ImagePath) -> bool:
         """Same ABI, and the Python that a file name asks for."""
-        link_map = self._programs[host]
-        program = link_map.objects[0].elf
+        program = self._objects[host]
         if (program.machine, program.elf_class) != (elf.machine, elf.elf_class):
             return False
         tag = _PYTHON_TAG.search(plugin)
         if tag is None:
             return True
-        names = (host.rpartition("/")[2], *(one.requested for one in link_map.objects))
+        names = (host.rpartition("/")[2], *self._closures.requested(host))
         versions = {match.groups() for name in names if (match := _PYTHON_NAME.match(name))}
         return not versions or tag.groups() in versions
 

@@ -11,7 +11,7 @@ from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry
 from imagescan.findings import Tier
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import LinkMap
+from imagescan.loader.closure_table import ClosureTable
 from imagescan.scripts import Script
 from imagescan.startup.values import StartupChain
 
@@ -24,7 +24,7 @@ def is_executable(entry: FileEntry) -> bool:
 def assign_tiers(
     files: Mapping[ImagePath, FileEntry],
     chains: Iterable[StartupChain],
-    link_maps: Mapping[ImagePath, LinkMap],
+    closures: ClosureTable,
     dormant: frozenset[ImagePath],
 ) -> Mapping[ImagePath, Tier]:
     """The tier of every ELF file and script.
@@ -32,7 +32,7 @@ def assign_tiers(
     Args:
         files: every ELF file and script by canonical path.
         chains: what starts the container, and its health check.
-        link_maps: what the loader would do with each ELF file asked as a program.
+        closures: what is loaded with each ELF file asked as a program.
         dormant: ELF files and scripts that are never meant to run (``dormant``).
 
     Returns:
@@ -42,9 +42,9 @@ def assign_tiers(
     """
     tiers: dict[ImagePath, Tier] = {}
     started = {path for chain in chains for path in chain.paths}
-    _spread(tiers, Tier.STARTUP, started, files, link_maps)
+    _spread(tiers, Tier.STARTUP, started, files, closures)
     commands = {path for path, entry in files.items() if path not in dormant and _is_command(entry)}
-    _spread(tiers, Tier.COMMAND, commands, files, link_maps)
+    _spread(tiers, Tier.COMMAND, commands, files, closures)
     for path, entry in files.items():
         if path not in tiers:
             plugin = path not in dormant and _is_library(entry)
@@ -57,21 +57,18 @@ def _spread(
     tier: Tier,
     starting: Iterable[ImagePath],
     files: Mapping[ImagePath, FileEntry],
-    link_maps: Mapping[ImagePath, LinkMap],
+    closures: ClosureTable,
 ) -> None:
     """Give a tier to files and to everything in their link maps, unless they have a worse one."""
     for path in starting:
         if path in files:
             tiers.setdefault(path, tier)
-        link_map = link_maps.get(path)
-        if link_map is None:
-            continue
-        for loaded in link_map.objects:
-            if loaded.real in files:
-                tiers.setdefault(loaded.real, tier)
-        loader = link_map.loader.path if link_map.loader is not None else None
-        if loader is not None and loader in files:
-            tiers.setdefault(loader, tier)
+        for loaded in closures.objects(path):
+            if loaded in files:
+                tiers.setdefault(loaded, tier)
+        loader = closures.loader_of(path)
+        if loader is not None and loader.path is not None and loader.path in files:
+            tiers.setdefault(loader.path, tier)
 
 
 def _is_command(entry: FileEntry) -> bool:

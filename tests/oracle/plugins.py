@@ -85,11 +85,15 @@ def plugin_hosts(
     """
     entries = {entry.path: entry for entry in view.contents() if isinstance(entry.content, ElfFacts)}
     elves = {path: entry.content for path, entry in entries.items() if isinstance(entry.content, ElfFacts)}
-    maps = {path: simulation.link_map(path) for path, elf in elves.items() if elf.kind == ElfKind.PROGRAM}
-    programs = {
-        path: one for path, one in maps.items() if not entries[path].mode & SET_ID and not one.obstacles
-    }
-    return PluginHosts(programs, elves), elves
+    closures = simulation.closures()
+    programs = (
+        path
+        for path, elf in elves.items()
+        if elf.kind == ElfKind.PROGRAM
+        and not entries[path].mode & SET_ID
+        and not closures.problems_of(path).obstacles
+    )
+    return PluginHosts(programs, closures, elves), elves
 
 
 def compare_plugins(directory: Path) -> tuple[Counter[str], list[str]]:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from io import BytesIO
 
 from imagescan.content import FileInspector
-from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.facts import Extraction, ImageFacts, gather_facts
 from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge
@@ -68,16 +67,11 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         credentials=user.credentials,
     )
     simulation = Simulation(filesystem, process)
-    link_maps = {
-        entry.path: simulation.link_map(entry.path)
-        for entry in filesystem.contents()
-        if isinstance(entry.content, ElfFacts) and entry.content.kind is not ElfKind.OTHER
-    }
     extraction = Extraction(
         builtin_knowledge().bundles,
         lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map,
     )
-    facts = gather_facts(manifest, filesystem, link_maps, (), simulation.plugin_map, extraction)
+    facts = gather_facts(manifest, filesystem, simulation.closures(), simulation, (), extraction)
     return replace(facts, page_size=process.page_size)
 
 
