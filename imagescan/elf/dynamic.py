@@ -9,8 +9,8 @@ auxiliary entries keep every occurrence in order.
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
-from functools import lru_cache
 from sys import intern
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ MAXIMUM_VERSION_ENTRIES = 65_536
 MAXIMUM_NAME = 32 << 10  # bytes without a terminator in the string table; run paths of Nix have 10 KiB
 MAXIMUM_NAMES = 16 << 20  # characters of all needed, filter and auxiliary names of one file
 
-DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA = 1, 2, 4, 5, 6, 7
+DT_NULL, DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA = 0, 1, 2, 4, 5, 6, 7
 DT_RELASZ, DT_STRSZ, DT_SYMENT, DT_SONAME, DT_RPATH, DT_SYMBOLIC = 8, 10, 11, 14, 15, 16
 DT_REL, DT_RELSZ, DT_PLTREL, DT_JMPREL, DT_BIND_NOW = 17, 18, 20, 23, 24
 DT_RUNPATH, DT_FLAGS, DT_RELR = 29, 30, 36
@@ -46,6 +46,9 @@ _LAYOUTS = {
     order: tuple(struct.Struct(order + layout) for layout in ("HHIII", "IHHII", "HHHHIII", "II"))
     for order in "<>"
 }
+
+_MAXIMUM_SHARED = 4096
+_STRONG: dict[bytes, VersionRequirement] = {}  # by name, for the life of the process
 
 # Version index, hidden, offset of the name, offset of the needed file's name (None: defined here).
 _NamedVersion = tuple[int, bool, int, int | None]
@@ -108,13 +111,18 @@ def _read_tags(
 ) -> tuple[dict[int, int], dict[int, list[int]]]:
     entry_size = 16 if header.elf_class == 64 else 8
     raw = body.read(offset, min(size, entry_size * MAXIMUM_DYNAMIC_ENTRIES))
-    layout = header.order + ("qQ" if header.elf_class == 64 else "iI")
-    rows = list(struct.iter_unpack(layout, raw[: len(raw) // entry_size * entry_size]))
-    kinds = [row[0] for row in rows]
-    if 0 in kinds:
-        del rows[kinds.index(0) :]
-    tags = dict(rows)
-    repeated = {kind: [value for one, value in rows if one == kind] for kind in _REPEATED if kind in tags}
+    column = array("Q" if header.elf_class == 64 else "I", raw[: len(raw) // entry_size * entry_size])
+    if (header.order == ">") is (sys.byteorder == "little"):
+        column.byteswap()
+    kinds, values = column[::2].tolist(), column[1::2].tolist()
+    if DT_NULL in kinds:
+        del kinds[kinds.index(DT_NULL) :]
+    tags = dict(zip(kinds, values, strict=False))
+    repeated = {
+        kind: [value for one, value in zip(kinds, values, strict=False) if one == kind]
+        for kind in _REPEATED
+        if kind in tags
+    }
     return tags, repeated
 
 
@@ -169,10 +177,10 @@ def _read_version_needs(
         for _ in range(count):
             budget -= 1
             _hash, flags, other, name, step = table.row(version_layout, place)
-            text = intern(string_at(strings, name))
-            versions.append(_requirement(text, bool(flags & _WEAK)))
+            requirement = _requirement(strings, name, bool(flags & _WEAK))
+            versions.append(requirement)
             named.append((other & _INDEX, bool(other & _HIDDEN), name, file))
-            characters -= len(text)
+            characters -= len(requirement.name)
             if step == 0 or budget <= 0 or characters < 0:
                 break
             place += step
@@ -235,9 +243,16 @@ class _Table:
         return layout.unpack_from(self._piece, place)
 
 
-@lru_cache(maxsize=4096)
-def _requirement(name: str, weak: bool) -> VersionRequirement:
-    return VersionRequirement(name, weak)
+def _requirement(strings: bytes, offset: int, weak: bool) -> VersionRequirement:
+    """A requirement; strong ones, which most files repeat, are shared."""
+    end = strings.find(b"\0", offset)
+    name = strings[offset : end if end >= 0 else len(strings)]
+    found = None if weak else _STRONG.get(name)
+    if found is None:
+        found = VersionRequirement(intern(name.decode("utf-8", "surrogateescape")), weak)
+        if not weak and len(_STRONG) < _MAXIMUM_SHARED:
+            _STRONG[name] = found
+    return found
 
 
 def _name_column(named: list[_NamedVersion], strings: bytes) -> array[int]:

@@ -7,8 +7,11 @@ what a loader makes of it is the ``loader`` room's business.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from imagescan.elf.symbols import SymbolTable
 
@@ -62,8 +65,7 @@ class VersionNeed:
     versions: tuple[VersionRequirement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSegment:
+class LoadSegment(NamedTuple):
     """One PT_LOAD program header; offsets, addresses and sizes in bytes."""
 
     offset: int
@@ -72,6 +74,14 @@ class LoadSegment:
     memory_size: int
     alignment: int
     flags: int
+
+
+_SEGMENT = struct.Struct("<QQQQQI")
+
+
+def pack_segments(segments: Iterable[LoadSegment]) -> bytes:
+    """Segments as ``ElfFacts`` keeps them."""
+    return b"".join([_SEGMENT.pack(*one) for one in segments])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ class ElfFacts:
     version_definitions: tuple[str, ...] = ()  # in index order, the base (file) name included
     has_version_definitions: bool = False
     symbols: SymbolTable | None = None
-    segments: tuple[LoadSegment, ...] = ()
+    packed_segments: bytes = b""  # what ``segments`` shows, in a quarter of the memory
     executable_stack: bool | None = None  # None: no PT_GNU_STACK
     abi_tag: tuple[int, int, int] | None = None  # .note.ABI-tag kernel floor (Linux only)
     isa_needed: int = 0  # GNU_PROPERTY_X86_ISA_1_NEEDED bits
@@ -153,6 +163,11 @@ class ElfFacts:
     file_size: int = 0
     truncated: bool = False  # a PT_LOAD reaches past the end of the file
     damage: str = ""  # what could not be read, in one phrase
+
+    @property
+    def segments(self) -> tuple[LoadSegment, ...]:
+        """The PT_LOAD program headers in the file's order."""
+        return tuple(map(LoadSegment._make, _SEGMENT.iter_unpack(self.packed_segments)))
 
     @property
     def no_default_libraries(self) -> bool:

@@ -60,16 +60,19 @@ def _read_system_v(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashT
 
 
 def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
-    raw = body.read(offset, 16)
-    if len(raw) < 16:
+    start = body.read(offset, tag.PIECE_BYTES)
+    if len(start) < 16:
         return HashTable(HashKind.NONE, 0, 0)
-    buckets, first, bloom, _shift = struct.unpack(header.order + "4I", raw)
+    buckets, first, bloom, _shift = struct.unpack_from(header.order + "4I", start)
     bloom_size = bloom * (8 if header.elf_class == 64 else 4)
     if max(bloom_size, 4 * buckets) > MAXIMUM_HASH_BYTES:
         return HashTable(HashKind.NONE, 0, 0)
     words_at = offset + 16 + bloom_size
     chains_at = words_at + 4 * buckets
-    raw = body.read(words_at, 4 * buckets)
+    if chains_at - offset <= len(start):
+        raw = start[words_at - offset : chains_at - offset]
+    else:
+        raw = body.read(words_at, 4 * buckets)
     table = array("I", raw[: len(raw) & ~3])
     if (header.order == ">") is (sys.byteorder == "little"):
         table.byteswap()
@@ -83,7 +86,8 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
     size = chains_at - offset + 4 * (end - first)
     if not whole:
         return HashTable(HashKind.NONE, first, end)
-    return HashTable(HashKind.GNU, first, end, body.read(offset, size))
+    whole_table = start[:size] if size <= len(start) else body.read(offset, size)
+    return HashTable(HashKind.GNU, first, end, whole_table)
 
 
 def _end_of_chain(header: ElfHeader, body: Body, place: int, symbol: int) -> tuple[int, bool]:

@@ -13,7 +13,7 @@ import struct
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
-from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine
+from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine, pack_segments
 from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
 from imagescan.elf.header import PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
 from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, is_gcompat_stub, read_loader_strings
@@ -62,13 +62,11 @@ def _facts(
     soname = section.string(tag.DT_SONAME) if section else None
     notes = read_notes(header, body)
     stack = header.first(PT_GNU_STACK)
-    loads = tuple(
-        [
-            LoadSegment(offset, address, file_size, memory_size, alignment, load_flags)
-            for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments
-            if kind == PT_LOAD
-        ]
-    )
+    loads = [
+        LoadSegment(offset, address, file_size, memory_size, alignment, load_flags)
+        for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments
+        if kind == PT_LOAD
+    ]
     runpath = section.string(tag.DT_RUNPATH) if section else None
     return ElfFacts(
         elf_class=header.elf_class,
@@ -102,7 +100,7 @@ def _facts(
         version_definitions=section.version_definitions if section else (),
         has_version_definitions=tag.DT_VERDEF in tags,
         symbols=symbols,
-        segments=loads,
+        packed_segments=pack_segments(loads),
         executable_stack=bool(stack.flags & 1) if stack else None,
         abi_tag=notes.abi_tag,
         isa_needed=notes.isa_needed,
@@ -111,7 +109,7 @@ def _facts(
         is_go=notes.is_go,
         loader_strings=_read_loader_strings(body, header, section, interpreter, soname),
         file_size=body.size,
-        truncated=any(one.file_size and one.offset + one.file_size > body.size for one in loads),
+        truncated=max([one.offset + one.file_size for one in loads if one.file_size], default=0) > body.size,
         damage=damage,
     )
 
