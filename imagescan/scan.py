@@ -49,7 +49,7 @@ from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
 from imagescan.sources.additions import parse_addition
 from imagescan.sources.history import builder_of, history_note
-from imagescan.sources.select import SourceOptions, open_source
+from imagescan.sources.select import SourceOptions, evidence_of, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 from imagescan.sources.what_if import WhatIf, WhatIfSource
@@ -60,11 +60,16 @@ from imagescan.startup.credentials import configured_user
 
 @dataclass(frozen=True)
 class ImageScan:
-    """One image of one platform, judged. ``links`` is worked out when first asked for."""
+    """One image of one platform, judged. ``links`` is worked out when first asked for.
+
+    ``evidence`` are the files of the host that name the image (``evidence_of``): while they are the same,
+    so is the report. None where that cannot be told, or the report could not be kept.
+    """
 
     report: ScanReport
     _facts: ImageFacts = field(repr=False)
     _simulation: Simulation = field(repr=False)
+    evidence: tuple[tuple[str, str], ...] | None = None
 
     @cached_property
     def links(self) -> LinkReport:
@@ -94,6 +99,7 @@ class KnownImage:
 
     report: ScanReport
     _judge: Callable[[], ImageScan] = field(repr=False)
+    evidence: tuple[tuple[str, str], ...] | None = None  # see ``ImageScan``
 
     @cached_property
     def _judged(self) -> ImageScan:
@@ -133,14 +139,16 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan | KnownImage, ...]:
             manifest = replace(manifest, config=overridden(manifest.config, options))
             report = cache.known_report(manifest, options)
             if report is not None:
-                scans.append(KnownImage(report, partial(_scan_again, text, options, number)))
+                again = partial(_scan_again, text, options, number)
+                scans.append(KnownImage(report, again, evidence_of(source, text)))
                 continue
             try:
                 found = _scan_image(source, manifest, options, progress, cache)
             except DamagedCache as error:  # found by somebody who asked for symbols only now
                 cache.distrust(error.message)
                 found = _scan_image(source, manifest, options, progress, cache)
-            cache.keep_report(manifest, options, found.report)
+            if cache.keep_report(manifest, options, found.report):
+                found = replace(found, evidence=evidence_of(source, text))
             scans.append(found)
         return tuple(scans)
 

@@ -40,7 +40,7 @@ def answer_key(manifest: ImageManifest, options: ScanOptions) -> str | None:
     ):
         return None
     wishes = {field.name: getattr(options, field.name) for field in fields(options)}
-    rules = [folder_digest(folder) for folder in wishes.pop(_RULES)]
+    rules = [folder_digest(str(folder)) for folder in wishes.pop(_RULES)]
     for name in OPTIONS_WITHOUT_EFFECT:
         wishes.pop(name)
     if None in rules or _names_a_path(wishes.values()):

@@ -17,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from imagescan.cache.trust import NotTrusted, open_directory, open_file
 from imagescan.errors import ImageScanError
 
-KINDS = ("layers", "blobs", "answers", "links")
+KINDS = ("layers", "blobs", "answers", "links", "outputs")
 MARKER = "CACHEDIR.TAG"  # tells backup programs to pass it over (bford.info/cachedir)
 _MARKER_TEXT = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by imagescan; may be removed at any time.\n"
@@ -28,7 +29,6 @@ _NAME = re.compile(r"[0-9a-z][0-9a-z.-]{0,200}", re.ASCII)
 _UNFINISHED = ".unfinished-"
 UNFINISHED_SECONDS = 3600.0  # a file that is still unfinished then was left by a process that died
 _TOUCH_SECONDS = 3600.0  # a use is noted at most this often
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Unusable(ImageScanError):
@@ -61,12 +61,13 @@ class CacheDirectory:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with suppress(FileExistsError):
                     path.mkdir(mode=0o700)
-            self._root = self._open(str(path), None)
+            self._root = open_directory(str(path))
             if create:
                 self._mark()
         except OSError as error:
             self.close()
-            raise Unusable(_reason(error), where=str(path)) from error
+            advice = "name another with --cache-dir" if isinstance(error, NotTrusted) else ""
+            raise Unusable(_reason(error), where=str(path), advice=advice) from error
 
     def open(self, kind: str, name: str) -> int | None:
         """A descriptor of a file, for reading; None when there is none. Notes that it was used.
@@ -75,18 +76,12 @@ class CacheDirectory:
             Unusable: it is there and cannot be opened, or is no plain file of the user's.
         """
         try:
-            file = os.open(
-                _checked(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._kind(kind)
-            )
+            file = open_file(_checked(name), self._kind(kind))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise Unusable(_reason(error), where=f"{self.path}/{kind}/{name}") from error
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            os.close(file)
-            raise Unusable("not a file of this user", where=f"{self.path}/{kind}/{name}")
-        if time.time() - found.st_mtime > _TOUCH_SECONDS:
+        if time.time() - os.fstat(file).st_mtime > _TOUCH_SECONDS:
             with suppress(OSError):  # a read-only file system
                 os.utime(file)
         return file
@@ -150,22 +145,8 @@ class CacheDirectory:
             if create:
                 with suppress(FileExistsError):
                     os.mkdir(kind, 0o700, dir_fd=self._root)
-            self._kinds[kind] = self._open(kind, self._root)
+            self._kinds[kind] = open_directory(kind, self._root)
         return self._kinds[kind]
-
-    def _open(self, name: str, above: int | None) -> int:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=above)
-        found = os.fstat(descriptor)
-        problem = ""
-        if found.st_uid != os.geteuid():
-            problem = "it belongs to another user"
-        elif found.st_mode & _OTHERS_MAY_WRITE:
-            problem = "other users may write to it"
-        if problem:
-            os.close(descriptor)
-            raise Unusable(problem, where=str(self.path), advice="name another with --cache-dir")
-        return descriptor
 
     def _mark(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

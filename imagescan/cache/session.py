@@ -108,12 +108,14 @@ class CacheSession:
             self._say(f"the answer for {image.digest or image.config_digest} is known")
         return report
 
-    def keep_report(self, image: ImageManifest, options: ScanOptions, report: ScanReport) -> None:
-        """Keep what an image was judged to be."""
+    def keep_report(self, image: ImageManifest, options: ScanOptions, report: ScanReport) -> bool:
+        """Keep what an image was judged to be; says whether it could be."""
         key = self._answer_key(image, options)
         if key is None or self._answers is None or any(store.is_full for store in self._stores):
-            return
-        self._has_kept |= self._answers.keep(key, report)
+            return False
+        kept = self._answers.keep(key, report)
+        self._has_kept |= kept
+        return kept
 
     def distrust(self, reason: str) -> None:
         """Forget what was found for this scan: some of it is damaged."""

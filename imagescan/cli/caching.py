@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from imagescan.cli.context import Context
     from imagescan.options import CacheOptions
 
-_WORDS = {"layers": "layers", "blobs": "digests of blobs", "answers": "answers", "links": "link maps"}
+_WORDS = {
+    "layers": "layers",
+    "blobs": "digests of blobs",
+    "answers": "answers",
+    "links": "link maps",
+    "outputs": "outputs",
+}
 
 
 def run(context: Context, action: str) -> ExitCode:

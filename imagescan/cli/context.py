@@ -16,6 +16,7 @@ from imagescan.options import Message, ScanOptions
 from imagescan.reports.visible import visible
 
 if TYPE_CHECKING:
+    from imagescan.cli.unchanged import Recording
     from imagescan.findings import Blame, Remark, ScanReport
     from imagescan.links import LinkReport
     from imagescan.reports.layout import Terminal
@@ -29,6 +30,11 @@ class ScannedImage(Protocol):
     @property
     def report(self) -> ScanReport:
         """Findings and counts."""
+        ...
+
+    @property
+    def evidence(self) -> tuple[tuple[str, str], ...] | None:
+        """The files of the host that name the image; None where the report is not known to hold."""
         ...
 
     @property
@@ -46,7 +52,8 @@ Scan = Callable[[str, ScanOptions], "tuple[ScannedImage, ...]"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """``environment`` and ``directory`` are the process's, or a test's."""
+    """``environment`` and ``directory`` are the process's, or a test's. ``configuration`` is the name of the
+    configuration file, "" for the default; ``recording`` None where no output is to be kept."""
 
     settings: Settings
     environment: Mapping[str, str]
@@ -54,6 +61,8 @@ class Context:
     stdout: TextIO
     stderr: TextIO
     scan: Scan
+    configuration: str = ""
+    recording: Recording | None = None
 
     def terminal(self, stream: TextIO | None) -> Terminal:
         """How to write for a stream (None: a file): its width, and whether colours are wanted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from imagescan.options import ScanOptions
 
 if TYPE_CHECKING:
     from imagescan.cli.context import ScannedImage
+    from imagescan.cli.unchanged import Recording
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -28,13 +28,15 @@ def run_process(arguments: Sequence[str]) -> int:
     Raises:
         BrokenPipeError: the reader of standard output went away.
     """
-    # A scan makes many long-lived values and hardly a cycle: collecting costs a tenth of it for nothing.
-    gc.disable()
     for stream in (sys.stdout, sys.stderr):
         # An old locale's encoding must not turn a report into an error.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return run(arguments, os.environ, Path(), sys.stdout, sys.stderr)
+        from imagescan.cli.unchanged import Recording
+
+        recording = Recording(arguments, os.environ, sys.stdout, sys.stderr)
+        out, errors = recording.stdout, recording.stderr
+        return run(arguments, os.environ, Path(), out, errors, recording=recording)
     except KeyboardInterrupt:
         sys.stderr.write("imagescan: interrupted\n")
         return INTERRUPTED
@@ -47,8 +49,10 @@ def run(
     stdout: TextIO,
     stderr: TextIO,
     scan: Scan | None = None,
+    recording: Recording | None = None,
 ) -> int:
-    """Run one command line; returns the exit code. ``scan`` stands in for ``imagescan.scan.scan``.
+    """Run one command line; returns the exit code. ``scan`` stands in for ``imagescan.scan.scan``;
+    ``recording`` keeps the output of a scan for the same question.
 
     Raises:
         BrokenPipeError, KeyboardInterrupt: the reader went away, the user had enough.
@@ -56,7 +60,16 @@ def run(
     try:
         words = parse(arguments)
         settings = settle(vars(words), environment, directory)
-        context = Context(settings, environment, directory, stdout, stderr, scan or _scan)
+        context = Context(
+            settings,
+            environment,
+            directory,
+            stdout,
+            stderr,
+            scan or _scan,
+            words.config or environment.get("IMAGESCAN_CONFIG", ""),
+            recording,
+        )
         return int(_dispatch(context, words))
     except SystemExit as end:  # argparse leaves so after --help
         return int(end.code or 0)

@@ -16,6 +16,7 @@ from imagescan.findings import Counts, ImageSummary, Incomplete, ScanReport, Sev
 from imagescan.gate import ExitCode, Verdict, judge, worst
 
 if TYPE_CHECKING:
+    from imagescan.cache.outputs import Evidence
     from imagescan.reports.table import Detail
 
 
@@ -36,12 +37,16 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
     """
     allowances = read_allowances(context)
     reports: list[ScanReport | Judged] = []
+    evidence: list[Evidence | None] = []
     for image in images:
         try:
-            reports += [result.report for result in scan_with_progress(context, image)]
+            results = scan_with_progress(context, image)
+            reports += [result.report for result in results]
+            evidence += [result.evidence for result in results]
         except Exception as error:
             context.complain(error, image)
             reports.append(_unreadable(image, error))
+            evidence.append(None)
     parted = iter(allowances.part([report for report in reports if isinstance(report, ScanReport)]))
     judged = [one if isinstance(one, Judged) else _judge(context, next(parted)) for one in reports]
     if not any(output.format == "table" and output.file is None for output in context.settings.outputs):
@@ -52,7 +57,10 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
             context.say(text)
         else:
             write_file(output.file, text)
-    return worst(one.verdict.exit_code for one in judged)
+    code = worst(one.verdict.exit_code for one in judged)
+    if context.recording is not None:
+        context.recording.keep(context, evidence, code)
+    return code
 
 
 def scan_with_progress(context: Context, image: str) -> tuple[ScannedImage, ...]:

@@ -6,6 +6,7 @@ OCI image specification (image-layout.md).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ class LayoutSource:
         self._directory = directory
         self._name = name
         self._descriptor = open_directory(directory)
+        self._evidence: dict[str, str] = {}
 
     def images(self, wanted: Wanted) -> tuple[ImageManifest, ...]:
         """See ``values.ImageSource.images``."""
@@ -71,6 +73,10 @@ class LayoutSource:
             with self.open_layer(image, layer) as stream:
                 yield stream
 
+    def evidence(self) -> tuple[tuple[str, str], ...]:
+        """Every file that ``images`` has read, by its absolute path, and the SHA-256 of what it read."""
+        return tuple(self._evidence.items())
+
     def close(self) -> None:
         """See ``values.ImageSource.close``."""
         if self._descriptor >= 0:
@@ -99,9 +105,12 @@ class LayoutSource:
         try:
             if file.size > limit:
                 raise ImageFormatError(f"{what} has {file.size} bytes; {limit} are allowed", where=where)
-            return file.read_at(0, limit)
+            data = file.read_at(0, limit)
         finally:
             file.close()
+        path = os.path.abspath(f"{self._directory}/{'/'.join(parts)}")  # noqa: PTH100 - links stay
+        self._evidence[path] = hashlib.sha256(data).hexdigest()
+        return data
 
 
 def blob_parts(digest: Digest) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +23,7 @@ from imagescan.sources.plain_name import OpenSource, PlainNameSource
 from imagescan.sources.unpack import looks_like_archive
 from imagescan.sources.values import ImageSource
 
-__all__ = ["SourceOptions", "open_source"]
+__all__ = ["SourceOptions", "evidence_of", "open_source"]
 
 _ENGINES: tuple[EngineKind, ...] = get_args(EngineKind)
 _ARCHIVES: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
@@ -50,6 +51,21 @@ def open_source(text: str, options: SourceOptions) -> ImageSource:
             return source
     source = _by_path(text)
     return source if source is not None else _by_name(text, options)
+
+
+def evidence_of(source: ImageSource, text: str) -> tuple[tuple[str, str], ...] | None:
+    """The files of the host that say what ``text`` names: each with the SHA-256 of its content, or "" where
+    it is essential that there is none. None where the image does not come from plain files alone.
+
+    While they are the same, ``open_source(text)`` gives the same images.
+    """
+    if not isinstance(source, LayoutSource):
+        return None
+    rest = text.removeprefix("oci:")
+    longer = [rest, *(rest[:place] for place in range(len(rest) - 1, 0, -1) if rest[place] in ":@")]
+    absent = takewhile(lambda path: not os.path.lexists(path), longer)
+    missing = ((os.path.abspath(path), "") for path in absent)  # noqa: PTH100 - links stay
+    return (*missing, *source.evidence())
 
 
 def _by_transport(transport: str, rest: str, options: SourceOptions) -> ImageSource | None:
