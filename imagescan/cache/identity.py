@@ -17,8 +17,17 @@ MAXIMUM_RULE_BYTES = 64 << 20
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - costs 3 ms
 
 
+_identity: list[str] = []  # of this process, from when it was first asked for
+
+
 def program_identity() -> str:
     """The version of imagescan and of Python, and name, size and time of each file of the program."""
+    if not _identity:
+        _identity.append(_look_at_the_program())
+    return _identity[0]
+
+
+def _look_at_the_program() -> str:
     found = [f"{__version__} {sys.version}"]
     folders = [_PACKAGE]
     if not os.path.isdir(f"{_PACKAGE}/rules/builtin"):  # noqa: PTH112

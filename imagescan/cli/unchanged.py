@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, TextIO, cast
 
 from imagescan.cache.outputs import (
     MAXIMUM_OUTPUT,
@@ -24,7 +23,10 @@ from imagescan.cache.outputs import (
     today,
 )
 
+TYPE_CHECKING = False  # as type checkers know it, without importing typing
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from imagescan.cli.context import Context
 
 _OFF = ("", "0", "false", "no", "off")
@@ -75,10 +77,17 @@ class Recording:
     def __init__(
         self, words: Sequence[str], environment: Mapping[str, str], out: TextIO, errors: TextIO
     ) -> None:
-        self._words, self._environment = words, environment
         self.possible = not _seen_by_somebody(out, errors)
-        self.stdout = cast(TextIO, _Copied(out)) if self.possible else out
-        self.stderr = cast(TextIO, _Copied(errors)) if self.possible else errors
+        self._copies = StringIO(), StringIO()
+        self.stdout: TextIO = out
+        self.stderr: TextIO = errors
+        try:
+            self._key = question_key(words, environment)
+        except OSError:  # no working directory
+            self.possible = False
+        if self.possible:
+            self.stdout = _Copied(out, self._copies[0])  # type: ignore[assignment]
+            self.stderr = _Copied(errors, self._copies[1])  # type: ignore[assignment]
 
     def keep(self, context: Context, evidence: Iterable[Evidence | None], code: int) -> None:
         """Keep the output of a scan, unless it depends on more than can be told."""
@@ -92,18 +101,15 @@ class Recording:
         from imagescan.cache.directory import CacheDirectory, Unusable
 
         day = today() if any(waiver.expires is not None for waiver in settings.waivers) else ""
-        texts = (
-            stream.copy.getvalue() for stream in (self.stdout, self.stderr) if isinstance(stream, _Copied)
-        )
+        texts = (copy.getvalue() for copy in self._copies)
         pairs = tuple(pair for part in parts if part is not None for pair in part)
         packed = pack_output(pairs, day, code, *texts)
         try:
-            key = question_key(self._words, self._environment)
             if len(packed) <= MAXIMUM_OUTPUT:
                 directory = CacheDirectory(wishes.directory)
-                directory.write(OUTPUTS, key, (packed,))
+                directory.write(OUTPUTS, self._key, (packed,))
                 directory.close()
-        except (Unusable, OSError):  # the scan has said so
+        except Unusable:  # the scan has said so
             return
 
     def _own_files(self, context: Context) -> Evidence | None:
@@ -120,12 +126,11 @@ class Recording:
 class _Copied:
     """A stream, and a copy of what is written to it."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.copy = StringIO()
+    def __init__(self, stream: TextIO, copy: StringIO) -> None:
+        self._stream, self._copy = stream, copy
 
     def write(self, text: str) -> int:
-        self.copy.write(text)
+        self._copy.write(text)
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> object:

@@ -182,13 +182,17 @@ def test_rules_count_by_their_content(manifest: ImageManifest, tmp_path: Path) -
 def test_a_changed_program_or_another_release_is_another_key(
     manifest: ImageManifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    keys = {answer_key(manifest, ScanOptions())}
+    def key() -> str | None:
+        monkeypatch.setattr(identity, "_identity", [])  # as in another process
+        return answer_key(manifest, ScanOptions())
+
+    keys = {key()}
     monkeypatch.setattr(identity, "__version__", "9.9")
-    keys.add(answer_key(manifest, ScanOptions()))
-    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
+    keys.add(key())
+    monkeypatch.setattr(identity, "_PACKAGE", str(tmp_path))
     for text in ("one", "two "):
         (tmp_path / "module.py").write_text(text)
-        keys.add(answer_key(manifest, ScanOptions()))
+        keys.add(key())
     assert len(keys) == 4
 
 
