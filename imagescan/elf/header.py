@@ -30,6 +30,8 @@ _HEADERS = {
 }
 _SEGMENTS_64 = {order: struct.Struct(order + "IIQQQQQQ") for order in "<>"}
 
+EXECUTE = 1  # PF_X
+_READ = 4
 _EXTENDED_NUMBERING = 0xFFFF  # PN_XNUM
 
 
@@ -67,6 +69,15 @@ class ElfHeader(NamedTuple):
             if kind == PT_LOAD and start <= address < start + size:
                 return offset + address - start
         return None
+
+    @property
+    def parts_code_from_data(self) -> bool:
+        """Whether the first segment is read-only and holds the file's start, so that the linker kept
+        tables and constants out of the segments with code."""
+        for kind, flags, offset, *_ in self.segments:
+            if kind == PT_LOAD:
+                return offset == 0 and flags == _READ
+        return False
 
     def first(self, kind: int) -> ProgramHeader | None:
         """The first program header of a type: the only one that kernel and loaders look at."""

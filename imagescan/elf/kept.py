@@ -9,14 +9,21 @@ elsewhere is damage of the file, never a wrong answer.
 from __future__ import annotations
 
 from imagescan.elf.dynamic import MAXIMUM_DYNAMIC_ENTRIES, PIECE_BYTES
-from imagescan.elf.header import PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, read_header
+from imagescan.elf.header import (
+    EXECUTE,
+    PT_DYNAMIC,
+    PT_GNU_PROPERTY,
+    PT_INTERP,
+    PT_LOAD,
+    PT_NOTE,
+    read_header,
+)
 from imagescan.elf.notes import MAXIMUM_NOTE_SEGMENT
 from imagescan.errors import MalformedBinary
 from imagescan.layers.values import Body
 
 SEGMENT_START = 64 << 20  # bytes kept of one segment; the largest tables seen have 30 MiB
 
-_EXECUTE, _READ = 1, 4
 _MAXIMUM_SIZES = {
     PT_DYNAMIC: 16 * MAXIMUM_DYNAMIC_ENTRIES,
     PT_INTERP: 4096,
@@ -28,8 +35,8 @@ _MAXIMUM_SIZES = {
 def kept_ranges(start: Body) -> tuple[range, ...] | None:
     """The ranges that ``read_elf`` may ask for, ascending and apart.
 
-    Code is left out of files whose first segment is read-only: linkers that part code from data put
-    the tables there. Of everything else that is loaded the first ``SEGMENT_START`` bytes are kept.
+    Code is left out of files that part it from data. Of everything else that is loaded the first
+    ``SEGMENT_START`` bytes are kept.
     """
     try:
         header = read_header(start)
@@ -37,11 +44,10 @@ def kept_ranges(start: Body) -> tuple[range, ...] | None:
         return None
     if header.segments_cut:
         return None
-    loads = [one for one in header.segments if one.type == PT_LOAD]
-    parted = any(one.offset == 0 and one.flags == _READ for one in loads[:1])
+    parted = header.parts_code_from_data
     wanted = []
     for one in header.segments:
-        if one.type == PT_LOAD and not (parted and one.flags & _EXECUTE):
+        if one.type == PT_LOAD and not (parted and one.flags & EXECUTE):
             size = min(one.file_size, SEGMENT_START) + PIECE_BYTES
             wanted.append(range(one.offset, one.offset + size))
         elif one.type in _MAXIMUM_SIZES:

@@ -15,7 +15,7 @@ from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
 from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine, pack_segments
 from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
-from imagescan.elf.header import PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
+from imagescan.elf.header import EXECUTE, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
 from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, is_gcompat_stub, read_loader_strings
 from imagescan.elf.notes import read_notes
 from imagescan.elf.relocations import RelocatedSymbols, read_relocations
@@ -212,10 +212,22 @@ def _read_loader_strings(
     lonely = section is None or not section.needed
     named = soname is not None and _LIBC_SONAME.fullmatch(soname) is not None
     if named or (lonely and interpreter is None and not is_pie):
-        return read_loader_strings(body.read(0, body.size))
+        return read_loader_strings(_constants(header, body))
     if body.size <= _MAXIMUM_STUB_SIZE and (section is None or _GLIBC not in section.needed):
         # Everything else that is linked statically repeats its libc's strings (ldconfig does).
-        content = body.read(0, body.size)
+        content = _constants(header, body)
         strings = read_loader_strings(content) if is_gcompat_stub(content) else None
         return strings if strings is not None and strings.is_gcompat_stub else None
     return None
+
+
+def _constants(header: ElfHeader, body: Body) -> bytes:
+    """What a file loads, without its code where that is in segments of its own."""
+    without_code = header.parts_code_from_data
+    parts: list[bytes] = []
+    room = MAXIMUM_LOADER_SIZE  # segments of a hostile file overlap
+    for one in header.segments:
+        if one.type == PT_LOAD and not (without_code and one.flags & EXECUTE) and one.file_size <= room:
+            parts.append(body.read(one.offset, one.file_size))
+            room -= len(parts[-1])
+    return b"\0".join(parts)

@@ -14,8 +14,8 @@ from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.pax import SparseMap
 from imagescan.layers.values import Place
 
-LARGE_FILE_BYTES = 8 * 1024 * 1024  # of a longer file the inspector says what to keep
-START_BYTES = 256 * 1024  # of a large file, before the inspector is asked
+LARGE_FILE_BYTES = 1024 * 1024  # of a longer file the inspector says what to keep
+START_BYTES = 64 * 1024  # of a large file, before the inspector is asked
 MEMORY_BYTES = 8 * 1024 * 1024  # of one file's kept bytes
 MAXIMUM_HELD_BYTES = 512 * 1024 * 1024  # of one file's kept bytes, in memory and in the temporary file
 MAXIMUM_READ_BYTES = 256 * 1024 * 1024  # longest range of one read; lengths come from hostile headers

@@ -12,20 +12,13 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.elf.header import PT_DYNAMIC, PT_LOAD, read_header
 from imagescan.elf.kept import kept_ranges
 from imagescan.elf.reader import read_elf
-from imagescan.layers.body import LARGE_FILE_BYTES, Rope
+from imagescan.layers.body import Rope
 from imagescan.layers.column_store import TemporaryColumnStore
 from tests.elf.compile import TARGETS, Body, library, program, user
 from tests.elf.test_reader import machine_files
 from tests.requirements import require
 
 START = 4096
-
-
-@pytest.fixture(autouse=True)
-def every_file_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loaders are looked for in files that are kept whole."""
-    assert reader.MAXIMUM_LOADER_SIZE <= LARGE_FILE_BYTES
-    monkeypatch.setattr(reader, "MAXIMUM_LOADER_SIZE", 0)
 
 
 def read_whole(data: bytes) -> ElfFacts:
@@ -70,7 +63,8 @@ def test_this_machines_libraries_lose_their_code_and_no_fact() -> None:
     require(held < 0.8 * sum(map(len, files)), "this machine's files keep code and data in one segment")
 
 
-def test_a_table_that_was_not_kept_is_damage_and_no_wrong_answer() -> None:
+def test_a_table_that_was_not_kept_is_damage_and_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAXIMUM_LOADER_SIZE", 0)
     data = user("x86_64-linux-gnu").read_bytes()
     dynamic = read_header(Body(data)).first(PT_DYNAMIC)
     assert dynamic is not None
