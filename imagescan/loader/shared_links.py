@@ -123,7 +123,7 @@ class SharedLinks:
             if number not in nodes:
                 nodes.append(number)
                 names.append(all_nodes[number].path)
-        seen = set(nodes)
+        seen, interpreter = set(nodes), all_nodes[self._interpreter]
         edges = 0
         for number in nodes:
             one = all_nodes[number]
@@ -132,7 +132,8 @@ class SharedLinks:
                 if needed not in seen:
                     seen.add(needed)
                     nodes.append(needed)
-                    names.append(one.names[place])
+                    # The loader is there before anybody asks, by the name that the kernel was told.
+                    names.append(interpreter.path if needed == self._interpreter else one.names[place])
         return Walk(nodes, names, edges)
 
     def _key(self, real: str, path: str) -> tuple[str, str]:
