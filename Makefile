@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := build/samples
 PYTEST_OPTIONS ?= -n auto --dist loadfile
 
-.PHONY: help demo test lint format oracle fuzz mutation bench clean
+.PHONY: help demo test lint format oracle fuzz mutation cases bench clean
 
 help:
 	@echo 'make demo    build two sample images, one sound and one broken, and scan them'
@@ -15,6 +15,7 @@ help:
 	@echo 'make oracle  compare every file and plugin of all roots with the real loaders (root; half an hour, twice that at first)'
 	@echo 'make fuzz    compare 10,000 generated trees with six real loaders (root; FUZZ_SEED=n for others)'
 	@echo 'make mutation switch each rule of the loaders'\'' model off; something must notice (root)'
+	@echo 'make cases   judge what users met, print precision and recall, and write the table of docs/exactness.md (root)'
 	@echo 'make format  rewrite the sources in the project'\''s style'
 	@echo 'make clean   remove what the others made, the virtual environment too'
 
@@ -62,6 +63,9 @@ fuzz: $(VENV)/.development
 
 mutation: $(VENV)/.development
 	$(BIN)/python -m tests.fuzz.mutation
+
+cases: $(VENV)/.development
+	$(BIN)/python -m tests.cases
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

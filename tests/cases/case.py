@@ -72,6 +72,11 @@ class Case:
         return f"{self.thread}: {self.name}"
 
     @property
+    def folder(self) -> str:
+        """A name for a directory of the case's own."""
+        return re.sub(r"\W+", "-", str(self))[:100]
+
+    @property
     def broken_images(self) -> tuple[Image, ...]:
         """The broken image of each platform."""
         return self.broken if isinstance(self.broken, tuple) else (self.broken,)
@@ -223,5 +228,5 @@ def _differences(find: Find, findings: Sequence[Mapping[str, Any]]) -> Iterator[
 
 @cache
 def outcome(case: Case, directory: Path) -> Outcome:
-    """The same, judged once for each directory."""
-    return judge(case, directory)
+    """The same below a directory for all cases, judged once."""
+    return judge(case, directory / case.folder)

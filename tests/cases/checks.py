@@ -8,6 +8,7 @@ import pytest
 
 from tests.cases.case import Case, outcome, plain
 from tests.cases.images import Image, write
+from tests.cases.table import documented, family_of, row
 from tests.oracle.chroot import Ended, execute
 from tests.requirements import require_root
 from tests.samples.unpack import unpack
@@ -27,8 +28,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_scan_says_what_the_user_saw(case: Case, workplace: Path) -> None:
-    result = outcome(case, workplace / case.thread)
+    result = outcome(case, workplace)
     assert not result.faults, "\n".join(result.faults)
+
+
+def test_the_documentation_has_this_familys_row(request: pytest.FixtureRequest, workplace: Path) -> None:
+    family = family_of(request.module)
+    assert row(family, workplace) in documented(), "run make cases and commit docs/exactness.md"
 
 
 @pytest.mark.oracle

@@ -196,8 +196,10 @@ def _compile(
         directory = Path(name)
         inputs = []
         for need in needs:
-            (directory / need.soname).symlink_to(need.made())
-            inputs.append(need.soname)
+            # The linker takes files by their extension; what it records is the soname.
+            name = need.soname if ".so" in need.soname else f"{need.soname}.so"
+            (directory / name).symlink_to(need.made())
+            inputs.append(name)
         (directory / "part.c").write_text(source)
         link = ["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined", *inputs]
         if run_path:
