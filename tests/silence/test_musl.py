@@ -1,0 +1,40 @@
+"""What pip and npm install for musl passes under musl, but for packages that have no build for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.silence.breaks import BREAKS, Break
+from tests.silence.families import elf_files, of_addon, of_wheel
+from tests.silence.images import APPLICATION, MUSL, SITE_PACKAGES, root
+from tests.silence.proofs import said
+from tests.silence.scans import judged
+
+pytestmark = [pytest.mark.oracle, pytest.mark.silence]
+IMAGE = "musl"
+
+
+@pytest.mark.parametrize("wheel", MUSL.wheels)
+def test_a_wheel_has_no_warning(wheel: str) -> None:
+    files = of_wheel(root(IMAGE), SITE_PACKAGES["musl"], wheel)
+    assert elf_files(root(IMAGE), files) > 0, "nothing to judge"
+    assert judged(IMAGE).loud(files) == []
+
+
+@pytest.mark.parametrize("package", MUSL.npm)
+def test_an_addon_has_no_warning(package: str) -> None:
+    assert judged(IMAGE).loud(of_addon(root(IMAGE), APPLICATION, package)) == []
+
+
+def test_the_whole_image_passes_the_gate() -> None:
+    outcome = judged(IMAGE)
+    assert outcome.loud() == []
+    assert (outcome.code, outcome.report["incomplete"], outcome.errors) == (0, [], "")
+    assert outcome.report["remarks"] == [], "a break that is no more"
+    assert outcome.report["image"]["libc"] == ["musl 1.2.5"]
+    assert outcome.report["counts"]["elf_files"] > 500
+
+
+@pytest.mark.parametrize("one", [one for one in BREAKS if one.image == IMAGE], ids=lambda one: one.paths[0])
+def test_what_is_excepted_breaks_for_real(one: Break) -> None:
+    assert one.says in said(one)
