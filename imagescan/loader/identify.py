@@ -89,15 +89,24 @@ def kernel_refusal(
     return None
 
 
-def loader_refusal(loader: LoaderIdentity, environment: ProcessEnvironment) -> LoaderFault | None:
+def loader_refusal(
+    filesystem: RootFilesystem, loader: LoaderIdentity, environment: ProcessEnvironment
+) -> LoaderFault | None:
     """What glibc's loader says before anything else of a kernel older than it was built for
-    (``DL_SYSDEP_OSCHECK``, elf/rtld.c, until 2.35); None for a kernel that nobody stated."""
-    floor = loader.elf.abi_tag if loader.elf else None
-    if not environment.kernel_stated or floor is None or floor <= environment.kernel:
+    (``DL_SYSDEP_OSCHECK``, elf/rtld.c, until 2.35); None for a kernel that nobody stated. The loader's
+    file has no note of it; the libc of the same build beside it has."""
+    strings = loader.elf.loader_strings if loader.elf else None
+    if not environment.kernel_stated or strings is None or loader.kind is not LoaderKind.GLIBC:
         return None
-    if loader.kind is not LoaderKind.GLIBC or loader.version is None or loader.version >= _NO_KERNEL_CHECK:
+    if loader.version is None or loader.version >= _NO_KERNEL_CHECK:
         return None
-    return LoaderFault("kernel-too-old", loader.path or loader.requested, KERNEL_TOO_OLD)
+    for directory in strings.system_directories:
+        entry = filesystem.resolve(directory + "libc.so.6").entry
+        if entry is not None and isinstance(entry.content, ElfFacts):
+            floor = entry.content.abi_tag
+            if floor is not None and floor > environment.kernel:
+                return LoaderFault("kernel-too-old", loader.path or loader.requested, KERNEL_TOO_OLD)
+    return None
 
 
 def static_refusal(path: ImagePath, elf: ElfFacts, environment: ProcessEnvironment) -> LoaderFault | None:

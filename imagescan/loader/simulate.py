@@ -110,7 +110,7 @@ class Simulation:
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
-        too_old = loader_refusal(identity, self._environment)
+        too_old = loader_refusal(self._filesystem, identity, self._environment)
         if too_old is not None:
             return _alone(entry, elf, identity, fault=too_old)
         process = loader.start(entry, elf, is_program=is_program)

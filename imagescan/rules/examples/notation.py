@@ -44,6 +44,7 @@ files:
     library:
       soname: libc.so.6
       needed: [ld-linux-x86-64.so.2]
+      abi_tag: 3.2.0
       versions: [GLIBC_2.2.5, GLIBC_2.34, GLIBC_2.36]
       defined: [puts@GLIBC_2.2.5]
   /usr/bin/dash: {program: {interpreter: /lib64/ld-linux-x86-64.so.2, needed: [libc.so.6]}}
@@ -241,7 +242,7 @@ def _loader(node: Node) -> ExampleFile:
         raise node.error(f"unknown loader {node.text()!r}", "use glibc, musl, or such as glibc-2.41")
     if name == "glibc":
         marks = GLIBC_MARKS.replace(b"2.36", (version or "2.36").encode())
-        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=marks, abi_tag="3.2.0")
+        stand_in = ElfStandIn(soname="ld-linux-x86-64.so.2", marks=marks)
     else:
         marks = MUSL_MARKS.replace(b"1.2.5", (version or "1.2.5").encode())
         stand_in = ElfStandIn(soname="libc.musl-x86_64.so.1", marks=marks, defined=("puts",))
