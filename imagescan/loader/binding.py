@@ -17,8 +17,8 @@ from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
 from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
 
-MAXIMUM_OPENED_BYTES = 32 << 20  # of files in which names are looked up; the others are read again
-MAXIMUM_FOUND = 100_000  # names remembered because they were found; large images have 140,000
+MAXIMUM_OPENED_BYTES = 16 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_FOUND = 50_000  # names remembered because they were found
 MANY_NAMES = 4  # from so many on all names of a file are decoded, instead of looking each one up
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
@@ -74,6 +74,8 @@ class Binder:
         self._found: dict[tuple[_Inode, Version | None], set[bytes]] = {}
         self._found_names = 0
         self._hashes: dict[bytes, int] = {}
+        self._names: dict[bytes, bytes] = {}
+        self._texts: dict[bytes, str] = {}
         self._residuals: dict[tuple[_Inode, ...], tuple[SymbolReference, ...]] = {}
 
     def missing(
@@ -124,12 +126,18 @@ class Binder:
         """What is said of a reference of an object, opened by ``path``, that nothing answers."""
         lazy = reference.lazy and not (bind_now or one.elf.bind_now)
         return MissingSymbol(
-            symbol=_text(reference.name),
-            version=None if self._is_musl or reference.version is None else _text(reference.version),
+            symbol=self._text(reference.name),
+            version=None if self._is_musl or reference.version is None else self._text(reference.version),
             needed_by=path,
             binding=Binding.LAZY if lazy else Binding.IMMEDIATE,
             library=reference.library,
         )
+
+    def _text(self, name: bytes) -> str:
+        text = self._texts.get(name)
+        if text is None:
+            text = self._texts[name] = name.decode("utf-8", "surrogateescape")
+        return text
 
     def _unanswered(self, table: SymbolTable, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
         columns = table.columns()
@@ -150,8 +158,9 @@ class Binder:
                 left[number] = pending
         if not left:
             return ()
+        once = self._names.setdefault  # the same few names are missed by many
         return tuple(
-            symbol_reference(name, labels.get(number), word)
+            symbol_reference(once(name, name), labels.get(number), word)
             for name, number, word in zip(names, numbers, words, strict=True)
             if number in left and name in left[number]
         )
@@ -180,15 +189,16 @@ class Binder:
         return name in self._known(provider, version) or bool(self._answered(provider, {name}, version))
 
     def _answered(self, provider: Linked, names: set[bytes], version: Version | None) -> set[bytes]:
-        """Those of some names that an object answers; it is remembered."""
+        """Those of some names that an object answers; remembered unless it cost nothing."""
         defined = self._open(provider)
         version = self._normal(provider, version)
-        if defined is not None and version is UNVERSIONED and len(names) >= MANY_NAMES:
-            found = names & (defined.visible_to_musl if self._is_musl else defined.unversioned)
-        else:
-            found = {name for name in names if defined is not None and self._finds(defined, name, version)}
-        if self._aliased is not None:
-            found.update(filter(self._answers_alias, names))
+        aliased = set(filter(self._answers_alias, names)) if self._aliased is not None else set()
+        if defined is None:
+            return aliased
+        if version is UNVERSIONED and len(names) >= MANY_NAMES:
+            every = defined.visible_to_musl if self._is_musl else defined.unversioned
+            return names & every | aliased
+        found = {name for name in names if self._finds(defined, name, version)} | aliased
         self._known(provider, version).update(found)
         self._found_names += len(found)
         return found
@@ -242,7 +252,3 @@ class Binder:
 def version_of(reference: SymbolReference) -> Version | None:
     """The version that a reference asks for."""
     return UNVERSIONED if reference.version is None else (reference.version, reference.version_hidden)
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

@@ -130,7 +130,7 @@ class Simulation:
         identity = self._serving(elf)
         if identity is None or kernel_refusal(elf, identity, self._environment) is not None:
             return None
-        if loader_refusal(identity, self._environment) is not None:
+        if loader_refusal(self._filesystem, identity, self._environment) is not None:
             return None
         loader = self._loader(identity)
         return loader if isinstance(loader, GlibcLoader) else None
