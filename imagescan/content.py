@@ -31,9 +31,10 @@ TOO_MANY_DATABASES = f"the package databases have more than {MAXIMUM_DATABASES >
 _SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
 _KEPT = re.compile(
     r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release"
+    r"|pyvenv\.cfg"
     r"|[^/]*\.dist-info/WHEEL)"
 )
-_KEPT_ENDS = ("ld.so.cache", ".path", ".preload", "passwd", "group", "os-release", "WHEEL")
+_KEPT_ENDS = ("ld.so.cache", ".path", ".preload", "passwd", "group", "os-release", "WHEEL", "pyvenv.cfg")
 _DATABASE = re.compile(
     r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
     r"|(?:usr/)?lib/apk/db/installed"

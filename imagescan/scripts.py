@@ -1,8 +1,8 @@
 """What a file that starts with ``#!`` is, as the kernel sees it.
 
 The first bytes of a file enter, a frozen ``Script`` leaves. Mirrors fs/binfmt_script.c
-load_script (Linux 5.1 and later, whose buffer is BINPRM_BUF_SIZE = 256 bytes) and, for
-``env -S``, the splitting rules of GNU coreutils env. ``loader.md`` section 2.4.
+load_script (Linux 5.1 and later, whose buffer is BINPRM_BUF_SIZE = 256 bytes). ``loader.md``
+section 2.4.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "busybox"})
 
 _BLANKS = b" \t"
-_ENV_FLAGS_WITH_VALUE = {"-u", "--unset", "-C", "--chdir", "-P", "--argv0", "-a"}
 
 
 class ScriptFault(StrEnum):
@@ -52,22 +51,6 @@ class Script:
     def interpreter_name(self) -> str:
         """The last component of the interpreter's path."""
         return self.interpreter.rstrip("/").rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class EnvCommand:
-    """What ``#!/usr/bin/env ...`` asks env to start.
-
-    ``program`` is None when env is given no program, or when it depends on a variable.
-    ``path`` is the value of a ``PATH=`` assignment before the program, or None. ``unsplit``
-    says that the name contains blanks because ``-S`` is missing.
-    """
-
-    program: str | None
-    arguments: tuple[str, ...] = ()
-    path: str | None = None
-    unsplit: bool = False
-    clears_environment: bool = False
 
 
 def read_script(path: str, head: bytes, size: int | None = None) -> Script | None:
@@ -148,91 +131,3 @@ def _parse_line(head: bytes) -> Script:
         start = _skip_blanks(buffer, separator, end)
         argument = None if start is None else _c_string(buffer, start, end)
     return Script(interpreter, argument, argument_truncated=truncated and argument is not None)
-
-
-def env_command(script: Script) -> EnvCommand | None:
-    """What a script whose interpreter is ``env`` starts; None for every other script.
-
-    The kernel hands env one argument. Without ``-S`` that whole text is an option, an
-    assignment or the program's name; with ``-S`` (``--split-string``) env splits it.
-    """
-    if script.interpreter_name != "env":
-        return None
-    argument = script.argument
-    if not argument:
-        return EnvCommand(None)
-    split = _split_string_value(argument)
-    if split is None:
-        if argument.startswith("-") or "=" in argument:
-            return EnvCommand(None)
-        return EnvCommand(argument, unsplit=" " in argument or "\t" in argument)
-    words = _split(split)
-    return EnvCommand(None) if words is None else _read_env_words(words)
-
-
-def _split_string_value(argument: str) -> str | None:
-    """The text after ``-S``, ``-vS``, ``-iS`` or ``--split-string=``; None without such an option."""
-    if argument.startswith("--split-string"):
-        return argument.removeprefix("--split-string").lstrip("= \t")
-    flags, found, rest = argument.partition("S")
-    if found and flags.startswith("-") and set(flags[1:]) <= set("iv0"):
-        return f"-i {rest}" if "i" in flags else rest
-    return None
-
-
-def _read_env_words(words: list[str]) -> EnvCommand:
-    path: str | None = None
-    clears = False
-    position = 0
-    while position < len(words):
-        word = words[position]
-        if word in _ENV_FLAGS_WITH_VALUE:
-            position += 2
-            continue
-        if word in ("-i", "-", "--ignore-environment"):
-            clears = True
-        elif word == "--" or word.startswith("-"):
-            pass
-        elif "=" in word:
-            name, _, value = word.partition("=")
-            path = value if name == "PATH" else path
-        else:
-            return EnvCommand(word, tuple(words[position + 1 :]), path, clears_environment=clears)
-        position += 1
-    return EnvCommand(None, path=path, clears_environment=clears)
-
-
-def _split(text: str) -> list[str] | None:
-    """Split as ``env -S`` does: quotes, backslash escapes, ``#`` comments.
-
-    None when a ``${VARIABLE}`` decides, or a quote is not closed.
-    """
-    escapes = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "_": " ", "#": "#", "$": "$"}
-    words: list[str] = []
-    word: list[str] | None = None
-    quote = ""
-    characters = iter(text)
-    for character in characters:
-        if character == "$" and quote != "'":
-            return None
-        if character == "\\" and quote != "'":
-            following = next(characters, "")
-            if following == "c":
-                break
-            if following == "_" and not quote:
-                words, word = [*words, "".join(word)] if word is not None else words, None
-                continue
-            word = [*(word or []), escapes.get(following, following)]
-        elif quote:
-            quote, word = ("", word or []) if character == quote else (quote, [*(word or []), character])
-        elif character in "'\"":
-            quote, word = character, word or []
-        elif character in " \t\n\r\f\v":
-            words, word = [*words, "".join(word)] if word is not None else words, None
-        elif character == "#" and word is None:
-            break
-        else:
-            word = [*(word or []), character]
-    if quote:
-        return None
-    return [*words, "".join(word)] if word is not None else words

@@ -1,38 +1,41 @@
 """From the image's config to the programs that start.
 
 ``ImageConfig`` and ``RootFilesystem`` enter, ``StartupChain`` values leave. Follows config.md of
-the OCI image specification, runc (``lookup``), and fs/exec.c search_binary_handler with
-fs/binfmt_script.c for scripts that name scripts. ``loader.md`` sections 2.1 and 2.4.
+the OCI image specification, runc (``lookup``), the kernel (``execution``), and what wrappers and
+scripts hand over to (``handover``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from imagescan.elf.facts import ElfFacts
-from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.findings import TrailLine
-from imagescan.layers.values import ImagePath
-from imagescan.scripts import EnvCommand, Script, ScriptFault, env_command
+from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.sources.values import ImageConfig
-from imagescan.startup import lookup, shell_form
-from imagescan.startup.lookup import GO_ERRNO, Surroundings
+from imagescan.startup import lookup
+from imagescan.startup.execution import Execution, Launch, execute
+from imagescan.startup.handover import NextSteps, next_steps
+from imagescan.startup.lookup import Surroundings
+from imagescan.startup.shells import read_call, shell_kind
 from imagescan.startup.values import (
     ChainFault,
     ChainStep,
     ConfiguredUser,
     FaultCode,
+    Process,
     Purpose,
     StartupChain,
     StepRole,
 )
 
-MAXIMUM_NESTED_SCRIPTS = 5  # fs/exec.c exec_binprm: depth > 5 is ELOOP
-MAXIMUM_STEPS = 24  # env starting scripts that env starts: enough for every sane image
+MAXIMUM_STEPS = 64  # wrappers and scripts that start each other: enough for every sane image
+MAXIMUM_OPEN_ENDS = 20
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_INITS = frozenset({"tini", "tini-static", "dumb-init", "catatonit", "docker-init"})
 _HEALTHCHECK_NONE = "NONE"
 _HEALTHCHECK_EXEC = "CMD"
 _HEALTHCHECK_SHELL = "CMD-SHELL"
@@ -51,7 +54,8 @@ def environment(config: ImageConfig) -> Mapping[str, str]:
 def surroundings(config: ImageConfig, filesystem: RootFilesystem, user: ConfiguredUser) -> Surroundings:
     """What names are looked up in when the container starts."""
     directory = "/" + config.working_dir.lstrip("/")
-    return Surroundings(filesystem, user.credentials, directory, environment(config)["PATH"])
+    variables = environment(config)
+    return Surroundings(filesystem, user.credentials, directory, variables["PATH"], variables)
 
 
 def startup_chain(config: ImageConfig, around: Surroundings) -> StartupChain:
@@ -75,174 +79,98 @@ def healthcheck_chain(config: ImageConfig, around: Surroundings) -> StartupChain
 
 
 def script_chain(path: ImagePath, around: Surroundings) -> StartupChain:
-    """The chain of one executable script, asked as if it were started by its path."""
-    first = lookup.look_path(around, path)
-    return StartupChain(Purpose.SCRIPT, (path,), follow(first, around))
+    """The chain of one executable script, asked as if it were started by its path: its interpreters,
+    and what env starts for it."""
+    launch: Launch | None = Launch((path,), around)
+    steps: list[ChainStep] = []
+    while launch is not None and len(steps) < MAXIMUM_STEPS:
+        execution = execute(launch)
+        steps.extend(execution.steps)
+        launch = None
+        if _runs_env(execution):
+            following = next_steps(execution)
+            steps.extend(following.steps)
+            launch = next(iter(following.launches), None)
+    return StartupChain(Purpose.SCRIPT, (path,), tuple(steps))
+
+
+def _runs_env(execution: Execution) -> bool:
+    last = execution.steps[-1]
+    return last.role is StepRole.INTERPRETER and last.asked.rpartition("/")[2] == "env"
 
 
 def _chain(purpose: Purpose, arguments: tuple[str, ...], around: Surroundings) -> StartupChain:
-    first = lookup.look_path(around, arguments[0])
-    steps = follow(first, around)
-    line = shell_form.command_line(arguments)
-    if not any(step.fault for step in steps):
-        if line is not None:
-            steps += _shell_command(arguments, line, around)
-        else:
-            steps += _handed_over(steps, arguments, around)
-    return StartupChain(purpose, arguments, steps, shell_form=line is not None)
-
-
-def follow(first: ChainStep, around: Surroundings) -> tuple[ChainStep, ...]:
-    """A file and everything that executing it brings in: interpreters, and what env starts."""
-    steps: list[ChainStep] = []
-    current: ChainStep | None = first
-    while current is not None and len(steps) < MAXIMUM_STEPS:
-        nested = _kernel_steps(current, around)
-        steps.extend(nested)
-        current = None if nested[-1].fault else _env_step(nested, around)
-    return tuple(steps)
-
-
-def _kernel_steps(first: ChainStep, around: Surroundings) -> list[ChainStep]:
-    """exec_binprm: the file, and as long as it is a script its interpreter."""
-    first = _checked_format(first)
-    steps = [first]
-    while steps[-1].fault is None and (script := steps[-1].script) is not None:
-        if len(steps) > MAXIMUM_NESTED_SCRIPTS:
-            fault = _kernel_fault(first, FaultCode.NESTED, "ELOOP", steps[-1].opened)
-            steps[-1] = replace(steps[-1], fault=fault)
-            break
-        steps.append(_checked_format(_interpreter_step(first, steps[-1], script, around)))
-    return steps
-
-
-def _interpreter_step(first: ChainStep, asker: ChainStep, script: Script, around: Surroundings) -> ChainStep:
-    resolution = lookup.resolve(around, script.interpreter or ".")
-    error = lookup.execute_error(around, resolution)
-    fault = None
-    if error is not None:
-        errno, code = error
-        errno = "EACCES" if errno == "EISDIR" else errno
-        fault = _kernel_fault(first, code, errno, lookup.absent_path(resolution, script.interpreter))
-    return ChainStep(
-        StepRole.INTERPRETER,
-        script.interpreter,
-        asker.opened,
-        script.interpreter,
-        resolution.entry,
-        fault=fault,
+    outside = _working_directory_fault(purpose, around)
+    if outside is not None:
+        return StartupChain(purpose, arguments, (outside,), _is_shell_form(arguments, None))
+    steps, open_ends = follow(Launch(arguments, around))
+    first = steps[0].entry
+    return StartupChain(
+        purpose, arguments, steps, _is_shell_form(arguments, first), open_ends=open_ends[:MAXIMUM_OPEN_ENDS]
     )
 
 
-def _checked_format(step: ChainStep) -> ChainStep:
-    """The same step, with ENOEXEC where the kernel knows no format for the file.
-
-    What is neither ELF nor script is judged by ``facts`` (it may be a file that was not read).
-    """
-    script = step.script
-    if step.fault or script is None or script.fault is None:
-        return step
-    code = FaultCode.SHEBANG
-    return replace(step, fault=_kernel_fault(step, code, "ENOEXEC", step.opened))
+def _is_shell_form(arguments: tuple[str, ...], program: FileEntry | None) -> bool:
+    kind = shell_kind(program.path if program else arguments[0], arguments[0])
+    call = read_call(kind, arguments) if kind else None
+    return call is not None and call.line is not None
 
 
-def _kernel_fault(first: ChainStep, code: FaultCode, errno: str, path: str) -> ChainFault:
-    """execve's failure, told with the name of the file that was asked for first (runc, Docker)."""
-    return ChainFault(code, errno, f"exec {first.opened}: {GO_ERRNO[errno]}", path)
-
-
-def _env_step(steps: list[ChainStep], around: Surroundings) -> ChainStep | None:
-    """What env starts on behalf of the first script that names it; execvp(3) rules."""
-    for step in steps:
-        command = env_command(step.script) if step.script else None
-        if command is not None and step.script is not None and step.script.fault is None:
-            return _env_program(step, command, steps[-1].entry, around)
-    return None
-
-
-def _env_program(
-    asker: ChainStep, command: EnvCommand, env: FileEntry | None, around: Surroundings
-) -> ChainStep | None:
-    name = command.program
-    if not name:
+def _working_directory_fault(purpose: Purpose, around: Surroundings) -> ChainStep | None:
+    """The runtime makes a working directory that is missing, but only where nothing is in the way."""
+    resolution = around.filesystem.resolve(around.directory)
+    if resolution.entry is not None and resolution.entry.kind is EntryKind.DIRECTORY:
         return None
-    if command.path is not None:
-        around = around.with_path(command.path)
-    elif command.clears_environment:
-        around = around.with_path(None)
-    candidate, entry = name, None
-    tried: tuple[TrailLine, ...] = ()
-    fault = None
-    if "/" in name:
-        resolution = lookup.resolve(around, name)
-        entry = resolution.entry
-        error = lookup.execute_error(around, resolution)
-        if error is not None:
-            errno = "EACCES" if error[0] == "EISDIR" else error[0]
-            blamed = lookup.absent_path(resolution, name)
-            fault = ChainFault(error[1], errno, _env_message(name, errno, env), blamed)
-    else:
-        candidate, entry, tried = lookup.search(around, name)
-        if entry is None:
-            fault = ChainFault(FaultCode.NOT_IN_PATH, "ENOENT", _env_message(name, "ENOENT", env), name)
-    return ChainStep(StepRole.ENV_PROGRAM, name, asker.opened, candidate, entry, tried, fault)
+    in_the_way = resolution.entry is not None or resolution.error is PathError.ENOTDIR
+    if not in_the_way or purpose is not Purpose.START:
+        return None
+    path = resolution.entry.path if resolution.entry else resolution.stopped_at or around.directory
+    message = f"mkdir {around.directory}: not a directory"
+    fault = ChainFault(FaultCode.NO_DIRECTORY, "ENOTDIR", message, path)
+    tried = (TrailLine("path", around.directory, "not a directory", f"at {path}"),)
+    return ChainStep(StepRole.PROGRAM, around.directory, "", around.directory, resolution.entry, tried, fault)
 
 
-def _env_message(name: str, errno: str, env: FileEntry | None) -> str:
-    reason = GO_ERRNO[errno]
-    reason = reason[0].upper() + reason[1:]
-    if env is not None and "busybox" in env.path:
-        return f"env: can't execute '{name}': {reason}"
-    return f"env: '{name}': {reason}"
-
-
-def _shell_command(arguments: tuple[str, ...], line: str, around: Surroundings) -> tuple[ChainStep, ...]:
-    """The first program of a shell form's command line, where it can be read."""
-    command = shell_form.first_command(line)
-    if command is None:
-        return ()
-    certain = command.certain and not shell_form.is_login_shell(arguments)
-    step = lookup.look_path(around, command.name)
-    if step.fault is not None:
-        permission = step.fault.errno in ("EACCES", "EISDIR")
-        reason = "Permission denied" if permission else "not found"
-        message = f"{arguments[0]}: 1: {command.name}: {reason}"
-        step = replace(step, fault=replace(step.fault, message=message))
-    step = replace(step, role=StepRole.SHELL_COMMAND, asked_by=arguments[0])
-    return tuple(replace(found, certain=certain) for found in follow(step, around))
-
-
-def _handed_over(
-    steps: tuple[ChainStep, ...], arguments: tuple[str, ...], around: Surroundings
-) -> tuple[ChainStep, ...]:
-    """What an entrypoint script (``exec "$@"``) or an init starts with the arguments after it.
-
-    Only what is found: a script may change PATH or its arguments before, so that absence is
-    no evidence.
-    """
-    found: list[ChainStep] = []
-    program, rest = steps[0], arguments
-    while len(found) < MAXIMUM_STEPS:
-        rest = _arguments_for_next(program, rest)
-        if not rest or rest[0].startswith("-"):
+def follow(launch: Launch) -> tuple[tuple[ChainStep, ...], tuple[str, ...]]:
+    """A launch and everything that follows from it: the steps in order, and the open ends."""
+    steps: list[ChainStep] = []
+    open_ends: list[str] = []
+    for execution, following in executions(launch):
+        process = _process(launch.around, execution.launch.around)
+        steps += (replace(step, process=process) for step in execution.steps)
+        steps += (replace(step, process=process) for step in following.steps if not _known(step, steps))
+        open_ends += following.open_ends
+        if len(steps) >= MAXIMUM_STEPS:
             break
-        step = lookup.look_path(around, rest[0])
-        if step.fault is not None:
-            break
-        step = replace(step, role=StepRole.HANDED_OVER, asked_by=program.opened)
-        nested = [replace(each, certain=False) for each in follow(step, around)]
-        found += nested
-        program = nested[0]
-    return tuple(found)
+    return tuple(steps), tuple(dict.fromkeys(open_ends))
 
 
-def _arguments_for_next(program: ChainStep, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The command line that a program starts with its own arguments; () when it starts none."""
-    rest = arguments[1:]
-    if program.opened.rpartition("/")[2] in _INITS:
-        return rest[rest.index("--") + 1 :] if "--" in rest else rest
-    script = program.script
-    return rest if script is not None and shell_form.hands_over_arguments(script.text) else ()
+def executions(launch: Launch) -> Iterator[tuple[Execution, NextSteps]]:
+    """Each execve from a launch on, with what follows from it, in order; none twice."""
+    pending = deque([launch])
+    seen: set[tuple[tuple[str, ...], int, str]] = set()
+    while pending:
+        current = pending.popleft()
+        known = (current.words, current.around.user.uid, current.around.directory)
+        if known in seen:
+            continue
+        seen.add(known)
+        execution = execute(current)
+        following = next_steps(execution)
+        yield execution, following
+        pending.extendleft(reversed(following.launches))
+
+
+def _known(step: ChainStep, steps: list[ChainStep]) -> bool:
+    """Whether a script that an interpreter is given to read is on the chain already."""
+    return step.fault is None and any(step.entry is one.entry for one in steps)
+
+
+def _process(container: Surroundings, around: Surroundings) -> Process | None:
+    same = (container.user, container.directory, container.variables)
+    if same == (around.user, around.directory, around.variables):
+        return None
+    return Process(around.user, around.directory, around.variables)
 
 
 def programs(chain: StartupChain) -> tuple[ImagePath, ...]:
@@ -250,13 +178,3 @@ def programs(chain: StartupChain) -> tuple[ImagePath, ...]:
     return tuple(
         step.entry.path for step in chain.steps if step.entry and isinstance(step.entry.content, ElfFacts)
     )
-
-
-def refusal(script: Script) -> str:
-    """Why the kernel refuses a script's first line, in words; "" when it does not."""
-    reasons = {
-        ScriptFault.BYTE_ORDER_MARK: "a UTF-8 byte order mark stands before #!",
-        ScriptFault.NO_INTERPRETER: "no interpreter follows #!",
-        ScriptFault.LINE_TOO_LONG: "the interpreter's path does not fit in the kernel's 256 bytes",
-    }
-    return reasons.get(script.fault, "") if script.fault else ""

@@ -8,7 +8,8 @@ container's working directory), execvp(3), and fs/exec.c do_open_execat.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from imagescan.filesystem.values import Credentials, FileEntry, PathError, PathResolution, RootFilesystem
 from imagescan.findings import TrailLine
@@ -34,16 +35,30 @@ _CODES = {"EACCES": FaultCode.NOT_PERMITTED, "ELOOP": FaultCode.LOOP, "EISDIR": 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a name is looked up in: ``search_path`` is the value of PATH, None when it is unset."""
+    """What a name is looked up in: ``search_path`` is the value of PATH, None when it is unset;
+    ``variables`` is the whole environment of the process."""
 
     filesystem: RootFilesystem
     user: Credentials
     directory: str
     search_path: str | None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
-    def with_path(self, search_path: str | None) -> Surroundings:
-        """The same with another PATH."""
+    def with_variables(self, variables: Mapping[str, str]) -> Surroundings:
+        """The same with another environment."""
+        return replace(self, variables=variables, search_path=variables.get("PATH"))
+
+    def with_search_path(self, search_path: str | None) -> Surroundings:
+        """The same with another PATH to look names up in."""
         return replace(self, search_path=search_path)
+
+    def with_user(self, user: Credentials) -> Surroundings:
+        """The same as another user."""
+        return replace(self, user=user)
+
+    def in_directory(self, directory: str) -> Surroundings:
+        """The same in another working directory (relative: from this one)."""
+        return replace(self, directory=posixpath.normpath(posixpath.join(self.directory, directory)))
 
 
 def resolve(around: Surroundings, path: str) -> PathResolution:
@@ -86,7 +101,8 @@ def look_path(around: Surroundings, name: str) -> ChainStep:
         resolution = resolve(around, name)
         error = execute_error(around, resolution)
         fault = _go_fault(name, error, resolution) if error else None
-        return ChainStep(StepRole.PROGRAM, name, "", name, resolution.entry, fault=fault)
+        tried = trail(around, name, resolution)
+        return ChainStep(StepRole.PROGRAM, name, "", name, resolution.entry, tried, fault)
     candidate, entry, tried = search(around, name)
     fault = None
     if entry is None:
@@ -96,6 +112,33 @@ def look_path(around: Surroundings, name: str) -> ChainStep:
         message = f'exec: "{_quote(name)}": cannot run executable found relative to current directory'
         fault = ChainFault(FaultCode.RELATIVE_PATH, "ENOENT", message, name)
     return ChainStep(StepRole.PROGRAM, name, "", candidate, entry, tried, fault)
+
+
+def trail(around: Surroundings, path: str, resolution: PathResolution) -> tuple[TrailLine, ...]:
+    """How one path was looked up: each link followed, and what there was in the end."""
+    source = "path" if path.startswith("/") else f"path from {around.directory}"
+    lines: list[TrailLine] = []
+    current = path
+    for hop in resolution.hops:
+        lines.append(TrailLine(source, hop.link, f"link to {hop.target}", f"layer {hop.layer}"))
+        source = "link"
+        current = posixpath.normpath(posixpath.join(posixpath.dirname(hop.link), hop.target))
+    error = execute_error(around, resolution)
+    if error is None:
+        outcome = "found"
+    elif resolution.error is None:
+        outcome = _not_executable(resolution.entry, error[1])
+    else:
+        outcome = _outcome_of(error[0])
+    stopped = resolution.stopped_at
+    detail = f"at {stopped}" if stopped and stopped != current and resolution.error else ""
+    return (*lines, TrailLine(source, current, outcome, detail))
+
+
+def _not_executable(entry: FileEntry | None, code: FaultCode) -> str:
+    if entry is None or code is FaultCode.DIRECTORY:
+        return "a directory"
+    return f"not executable (mode {entry.mode & 0o7777:04o}, owner {entry.uid}:{entry.gid})"
 
 
 def search(around: Surroundings, name: str) -> tuple[str, FileEntry | None, tuple[TrailLine, ...]]:
@@ -125,6 +168,10 @@ def search_directories(around: Surroundings) -> frozenset[str]:
 def _outcome(resolution: PathResolution, errno: str) -> str:
     if resolution.error is PathError.ENOENT and resolution.hops:
         return f"link to {resolution.stopped_at or resolution.hops[-1].target}, which is absent"
+    return _outcome_of(errno)
+
+
+def _outcome_of(errno: str) -> str:
     return "absent" if errno in ("ENOENT", "ENOTDIR") else GO_ERRNO[errno]
 
 

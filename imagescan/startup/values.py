@@ -6,6 +6,7 @@ and execve(2).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,7 +31,8 @@ class StepRole(StrEnum):
     INTERPRETER = "interpreter"  # named by a #! line
     ENV_PROGRAM = "env program"  # named by the argument of env in a #! line
     SHELL_COMMAND = "shell command"  # the first word of a shell form's command line
-    HANDED_OVER = "handed over"  # what an entrypoint script or init starts with its arguments
+    HANDED_OVER = "handed over"  # what a wrapper or a script starts
+    SCRIPT_FILE = "script file"  # what an interpreter is given to read
 
 
 class FaultCode(StrEnum):
@@ -46,6 +48,11 @@ class FaultCode(StrEnum):
     FORMAT = "format"
     SHEBANG = "shebang"
     NESTED = "nested too deep"
+    UNREADABLE = "not readable"
+    USER_UNKNOWN = "user unknown"
+    SWITCH_REFUSED = "user switch refused"
+    OPTION = "option not known"
+    NO_DIRECTORY = "no working directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +67,23 @@ class ChainFault:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """What a program on the chain is started as, where that is not what the config says."""
+
+    user: Credentials
+    directory: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ChainStep:
     """One file on the way, or the failure to find it.
 
-    ``asked`` is the name as written, ``asked_by`` the script that wrote it ("" for the config),
-    ``opened`` the path as opened (links not followed). ``certain`` is false when the step is
-    read from a command line that may do something else first.
+    ``asked`` is the name as written, ``asked_by`` the file that wrote it ("" for the config), with
+    ``line`` the line in it (0 where there is none), ``opened`` the path as opened (links not
+    followed). ``certain`` is false when a failure here need not keep the container from starting;
+    ``expected`` is false for what is only started in some case that the image does not decide.
+    ``process`` is None where it is the container's own.
     """
 
     role: StepRole
@@ -76,6 +94,9 @@ class ChainStep:
     tried: tuple[TrailLine, ...] = ()
     fault: ChainFault | None = None
     certain: bool = True
+    expected: bool = True
+    process: Process | None = None
+    line: int = 0
 
     @property
     def script(self) -> Script | None:
@@ -89,7 +110,8 @@ class StartupChain:
     """From a command line to the programs that it starts.
 
     ``arguments`` is the whole command line. ``shell_form`` says that a shell reads it. ``steps``
-    is empty when nothing is configured; ``note`` then says so.
+    is empty when nothing is configured; ``note`` then says so. ``open_ends`` say in words where
+    something more is started, and why it is not known what.
     """
 
     purpose: Purpose
@@ -97,16 +119,18 @@ class StartupChain:
     steps: tuple[ChainStep, ...]
     shell_form: bool = False
     note: str = ""
+    open_ends: tuple[str, ...] = ()
 
     @property
     def failing(self) -> ChainStep | None:
-        """The first step that fails, or None."""
-        return next((step for step in self.steps if step.fault), None)
+        """The first step that fails for sure, else the first that may, or None."""
+        failing = [step for step in self.steps if step.fault and step.expected]
+        return next((step for step in failing if step.certain), failing[0] if failing else None)
 
     @property
     def paths(self) -> tuple[ImagePath, ...]:
-        """Canonical paths of all files on the chain, in order."""
-        return tuple(step.entry.path for step in self.steps if step.entry)
+        """Canonical paths of the files that are started in the ordinary course, in order."""
+        return tuple(dict.fromkeys(step.entry.path for step in self.steps if step.entry and step.expected))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ def test_errors_come_before_warnings_and_notes() -> None:
 def test_a_plugin_is_conditional_and_says_on_what() -> None:
     (finding,) = findings("""
         base: debian
+        cmd: [sh]
         files: {/usr/lib/x/mod.so: {library: {needed: [libgone.so.2]}}}
     """)
     assert finding.certainty is Certainty.CONDITIONAL

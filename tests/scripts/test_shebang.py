@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagescan.scripts import LINE_LIMIT, TEXT_LIMIT, Script, ScriptFault, env_command, read_script
+from imagescan.scripts import LINE_LIMIT, TEXT_LIMIT, Script, ScriptFault, read_script
 
 
 def script(line: bytes) -> Script:
@@ -49,35 +49,6 @@ def test_text_is_kept_for_small_shell_scripts_only() -> None:
     assert script(b"#!/bin/sh\n" + b"#" * TEXT_LIMIT).text == ""
     cut = read_script("/x", b"#!/bin/sh\n", size=100)
     assert cut is not None and cut.text == ""
-
-
-@pytest.mark.parametrize(
-    ("line", "program", "rest"),
-    [
-        (b"#!/usr/bin/env python3\n", "python3", ()),
-        (b"#!/usr/bin/env python3 -u\n", "python3 -u", ()),
-        (b"#!/usr/bin/env -S python3 -u\n", "python3", ("-u",)),
-        (b"#!/usr/bin/env -vS python3 -u\n", "python3", ("-u",)),
-        (b"#!/usr/bin/env --split-string=node --a 'b c'\n", "node", ("--a", "b c")),
-        (b"#!/usr/bin/env -S A=1 PATH=/x node\\_y z\\tw # no\n", "node", ("y", "z\tw")),
-        (b"#!/usr/bin/env -S -u HOME perl\n", "perl", ()),
-        (b"#!/usr/bin/env -S ${TOOL} x\n", None, ()),
-        (b"#!/usr/bin/env\n", None, ()),
-    ],
-)
-def test_env_finds_its_program(line: bytes, program: str | None, rest: tuple[str, ...]) -> None:
-    command = env_command(script(line))
-    assert command is not None
-    assert (command.program, command.arguments) == (program, rest)
-
-
-def test_a_path_given_to_env_is_kept() -> None:
-    command = env_command(script(b"#!/usr/bin/env -S PATH=/opt/bin node\n"))
-    assert command is not None and command.path == "/opt/bin"
-
-
-def test_only_env_has_an_env_command() -> None:
-    assert env_command(script(b"#!/bin/sh\n")) is None
 
 
 # --- the kernel as oracle -----------------------------------------------------------------

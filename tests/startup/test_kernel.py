@@ -16,8 +16,8 @@ from imagescan.filesystem.values import Credentials
 from imagescan.rules.detectors.startup_steps import _refusal
 from imagescan.rules.examples.image import example_facts
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
-from imagescan.startup.chain import follow
-from imagescan.startup.lookup import Surroundings, look_path
+from imagescan.startup.execution import Launch, execute
+from imagescan.startup.lookup import Surroundings
 from tests.requirements import require_root
 from tests.startup.trees import tree, unpack
 
@@ -64,7 +64,7 @@ def ask_kernel(root: Path, path: str, uid: int) -> int:
 def predict(facts: ImageFacts, path: str, uid: int) -> int:
     who = Credentials(uid, (uid,)) if uid else Credentials()
     around = Surroundings(facts.filesystem, who, "/", None)
-    for step in follow(look_path(around, path), around):
+    for step in execute(Launch((path,), around)).steps:
         if step.fault is not None:
             name = "EACCES" if step.fault.errno == "EISDIR" else step.fault.errno
             return getattr(errno, name)

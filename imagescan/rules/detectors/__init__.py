@@ -13,7 +13,13 @@ from imagescan.rules.detectors.page_sizes import SMALL_ALIGNMENT
 from imagescan.rules.detectors.platforms import FOREIGN_FORMAT, SAME_BINARY, WRONG_ARCHITECTURE
 from imagescan.rules.detectors.registry import Detector
 from imagescan.rules.detectors.run_paths import RUN_PATH
-from imagescan.rules.detectors.startup_steps import CARRIAGE_RETURN, FAILING_STEP, REFUSED_FILE, UNKNOWN_USER
+from imagescan.rules.detectors.startup_steps import (
+    CARRIAGE_RETURN,
+    FAILING_STEP,
+    NO_COMMAND,
+    REFUSED_FILE,
+    UNKNOWN_USER,
+)
 from imagescan.rules.detectors.symbols import MISSING_SYMBOL
 from imagescan.rules.detectors.versions import MISSING_VERSION
 
@@ -22,6 +28,7 @@ DETECTORS: tuple[Detector, ...] = (
     CARRIAGE_RETURN,
     REFUSED_FILE,
     UNKNOWN_USER,
+    NO_COMMAND,
     INTERPRETER,
     MISSING_LIBRARY,
     ANNOUNCED_LIBRARY,

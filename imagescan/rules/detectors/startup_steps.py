@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator
 
 from imagescan.facts import ImageFacts, ScriptFacts
 from imagescan.filesystem.values import FileEntry
-from imagescan.findings import Blame, Certainty, Tier
+from imagescan.findings import Blame, Certainty, Tier, TrailLine
 from imagescan.layers.values import EntryKind
-from imagescan.rules.blame import blame_absent, blame_present
+from imagescan.rules.blame import blame_absent, blame_environment, blame_present
+from imagescan.rules.blame_config import blame_command, blame_instruction
 from imagescan.rules.detectors.registry import Detector, Parameters, text, texts
+from imagescan.rules.detectors.startup_reasons import reason_of, user_of
 from imagescan.rules.messages import exec_failure
 from imagescan.rules.observation import Observation
-from imagescan.startup.chain import refusal
+from imagescan.scripts import Script
+from imagescan.startup.execution import refusal
 from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StartupChain, StepRole
 
 STEP_VALUES = frozenset({"asked", "asked_by", "absent", "reason", "mode", "user"})
@@ -37,7 +40,7 @@ def failing_steps(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
     if chain is None or step is None or not _has_form(chain, step, text(parameters, "form")):
         return
     if _wanted(step, parameters):
-        yield _observe(facts, step, chain.steps[0].opened, Tier.STARTUP)
+        yield _observe(facts, step, chain, Tier.STARTUP)
 
 
 def _started_first(facts: ImageFacts) -> list[ScriptFacts]:
@@ -70,17 +73,42 @@ def _blames_carriage_return(step: ChainStep) -> bool:
 def _script_failure(
     facts: ImageFacts, script: ScriptFacts, chain: StartupChain, parameters: Parameters
 ) -> Iterator[Observation]:
+    """How a script fails where it is started; by itself if it is on no chain."""
+    for started in (facts.startup, facts.healthcheck):
+        step = started.failing if started else None
+        if started is not None and step is not None and _is_part_of(step, script, started):
+            if _wanted(step, parameters):
+                yield _observe(facts, step, started, Tier.STARTUP, starting=script.path)
+            return
     step = chain.failing
     if step is not None and _wanted(step, parameters):
         on_path = script.path.rpartition("/")[0] in facts.search_directories
-        yield _observe(facts, step, script.path, script.tier, on_path=on_path)
+        yield _observe(facts, step, chain, script.tier, starting=script.path, on_path=on_path)
+
+
+def _is_part_of(step: ChainStep, script: ScriptFacts, chain: StartupChain) -> bool:
+    """Whether a failing interpreter (or what env starts) is that of this script."""
+    if step.role not in (StepRole.INTERPRETER, StepRole.ENV_PROGRAM, StepRole.PROGRAM):
+        return False
+    asked_by = step.asked_by or step.opened
+    return any(
+        one.entry is not None and one.entry.path == script.path and one.opened == asked_by
+        for one in chain.steps
+    )
 
 
 def _observe(
-    facts: ImageFacts, step: ChainStep, starting: str, tier: Tier, *, on_path: bool = True
+    facts: ImageFacts,
+    step: ChainStep,
+    chain: StartupChain,
+    tier: Tier,
+    *,
+    starting: str = "",
+    on_path: bool = True,
 ) -> Observation:
     fault = step.fault
     assert fault is not None, "only failing steps are observed"
+    starting = starting or chain.steps[0].opened
     certain, condition = step.certain, _CAUGHT
     if tier is not Tier.STARTUP and not on_path:
         certain, condition = False, _IF_STARTED
@@ -93,7 +121,7 @@ def _observe(
         related=(starting,) if step.asked_by and starting != step.asked_by else (),
         values=_values(facts, step, fault),
         runtime_message=_message(step, fault, tier),
-        trail=step.tried,
+        trail=way_to(chain, step),
         blame=_blame(facts, step, fault),
         condition="" if certain else condition,
     )
@@ -107,40 +135,58 @@ def _message(step: ChainStep, fault: ChainFault, tier: Tier) -> str:
     return f"{step.asked_by}: {step.asked}: bad interpreter: {reason}"
 
 
+def way_to(chain: StartupChain, step: ChainStep) -> tuple[TrailLine, ...]:
+    """What was tried in order: each file on the way to a step by how it was found, then the step's own
+    search."""
+    lines: list[TrailLine] = []
+    for one in chain.steps:
+        if one is step:
+            break
+        if one.entry is not None and one.fault is None:
+            by = f"{one.role.value} of {one.asked_by}" if one.asked_by else one.role.value
+            lines.append(TrailLine(by, one.opened, "found", _real(one)))
+    if step.tried:
+        return (*lines, *step.tried)
+    fault = step.fault
+    by = f"{step.role.value} of {step.asked_by}" if step.asked_by else step.role.value
+    return (*lines, TrailLine(by, step.opened, fault.errno if fault else "found", ""))
+
+
+def _real(step: ChainStep) -> str:
+    return f"is {step.entry.path}" if step.entry and step.entry.path != step.opened else ""
+
+
 def _values(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> dict[str, str]:
     return {
         "asked": step.asked,
         "asked_by": step.asked_by,
         "absent": fault.path,
-        "reason": _reason(facts, step, fault),
+        "reason": reason_of(facts, step, fault),
         "mode": f"{step.entry.mode & 0o7777:04o}" if step.entry else "",
-        "user": facts.user.text or "root",
+        "user": user_of(facts, step),
     }
-
-
-def _reason(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> str:
-    """The end of a sentence that begins with the name asked for."""
-    user = facts.user.text or "root"
-    mode = f" (mode {step.entry.mode & 0o7777:04o})" if step.entry else ""
-    reasons = {
-        FaultCode.MISSING: f"the image has no {fault.path}",
-        FaultCode.NOT_IN_PATH: "no directory of PATH has it",
-        FaultCode.RELATIVE_PATH: "PATH finds it only relative to the current directory",
-        FaultCode.DIRECTORY: "it is a directory",
-        FaultCode.NOT_EXECUTABLE: f"nobody may execute it{mode}",
-        FaultCode.NOT_PERMITTED: f"the user {user} may not execute it{mode} or not enter {fault.path}",
-        FaultCode.LOOP: "symbolic links lead in a circle",
-        FaultCode.NESTED: "scripts interpret each other more than five times",
-    }
-    return reasons.get(fault.code, fault.code.value)
 
 
 def _blame(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> tuple[Blame, ...]:
+    """Who removed what is missing, or brought what is there and wrong; else who asks for it."""
+    if fault.code is FaultCode.NO_DIRECTORY:
+        return blame_instruction(facts, "WORKDIR", step.asked) or blame_present(facts, fault.path)
+    if fault.code is FaultCode.USER_UNKNOWN:
+        return _blame_asker(facts, step) or blame_present(facts, "/etc/passwd")
     if step.entry is not None:
         return blame_present(facts, step.entry.path)
     removed = blame_absent(facts, [fault.path, *(line.candidate for line in step.tried)])
+    search = blame_environment(facts, "PATH") if fault.code is FaultCode.NOT_IN_PATH else ()
+    return removed or (*_blame_asker(facts, step), *search)
+
+
+def _blame_asker(facts: ImageFacts, step: ChainStep) -> tuple[Blame, ...]:
+    """The layer of the script that names a program, or the instruction."""
     asker = facts.filesystem.resolve(step.asked_by).entry if step.asked_by else None
-    return removed or (blame_present(facts, asker.path) if asker else ())
+    if asker is not None and isinstance(asker.content, Script):
+        return blame_present(facts, asker.path)
+    word = step.asked.rpartition("/")[2]
+    return blame_command(facts, word) or blame_instruction(facts, "HEALTHCHECK", word)
 
 
 def carriage_returns(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
@@ -164,6 +210,7 @@ def carriage_returns(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
             items=(step.asked,),
             values={"interpreter": step.asked.rstrip("\r"), "asked": step.asked},
             runtime_message=step.fault.message,
+            trail=way_to(chain, step),
             blame=blame_present(facts, path),
         )
 
@@ -177,6 +224,8 @@ def refused_files(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
     unread = {found.path for found in facts.incomplete}
     for chain in (facts.startup, facts.healthcheck):
         for step in chain.steps if chain else ():
+            if chain is None or not step.expected:
+                continue
             reason = _refusal(step, unread)
             too_long = step.script is not None and step.script.fault is not None and "256" in reason
             if reason and step.entry and too_long == (text(parameters, "kind") == "shebang"):
@@ -186,7 +235,8 @@ def refused_files(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
                     tier=Tier.STARTUP,
                     certainty=Certainty.CERTAIN if step.certain else Certainty.CONDITIONAL,
                     values={"reason": reason},
-                    runtime_message=exec_failure(step.opened, "ENOEXEC"),
+                    runtime_message=exec_failure(chain.steps[0].opened, "ENOEXEC"),
+                    trail=way_to(chain, step),
                     blame=blame_present(facts, step.entry.path),
                     condition="" if step.certain else _CAUGHT,
                 )
@@ -218,10 +268,44 @@ def unknown_user(facts: ImageFacts, parameters: Parameters) -> Iterable[Observat
             items=(facts.user.text,),
             values={"user": facts.user.text, "file": f"/etc/{where}"},
             runtime_message=facts.user.fault,
-            blame=blame_present(facts, f"/etc/{where}"),
+            trail=_accounts_read(facts, where),
+            blame=blame_instruction(facts, "USER", facts.user.text) or blame_present(facts, f"/etc/{where}"),
         )
 
 
+def _accounts_read(facts: ImageFacts, where: str) -> tuple[TrailLine, ...]:
+    files = ("/etc/passwd",) if where == "passwd" else ("/etc/passwd", "/etc/group")
+    return tuple(
+        TrailLine(
+            "accounts",
+            file,
+            "absent"
+            if facts.filesystem.resolve(file).entry is None
+            else "no such entry"
+            if file == f"/etc/{where}"
+            else "found",
+        )
+        for file in files
+    )
+
+
+def no_command(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
+    """An image with a config that names nothing to start."""
+    described = facts.manifest.config_digest is not None or facts.manifest.digest is not None
+    if described and not facts.startup.arguments:
+        yield Observation(
+            cause=("no command",),
+            object="/",
+            tier=Tier.STARTUP,
+            runtime_message="docker: Error response from daemon: no command specified",
+            trail=(
+                TrailLine("config", "ENTRYPOINT", "absent"),
+                TrailLine("config", "CMD", "absent"),
+            ),
+        )
+
+
+NO_COMMAND = Detector("no-command", no_command)
 FAILING_STEP = Detector(
     "failing-step", failing_steps, {"purpose": str, "roles": tuple, "faults": tuple, "form": str}, STEP_VALUES
 )

@@ -7,7 +7,9 @@ here, in memory, as uncompressed tars.
 from __future__ import annotations
 
 import hashlib
+import json
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
@@ -46,12 +48,20 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         healthcheck=image.healthcheck,
         history=(
             *(HistoryEntry(layer.created_by, empty_layer=False) for layer in image.layers),
-            *(HistoryEntry(f"ENV {variable}", empty_layer=True) for variable in image.env),
+            *(HistoryEntry(line, empty_layer=True) for line in _instructions(image)),
         ),
         diff_ids=tuple(_digest(blob) for blob in blobs),
     )
     siblings = tuple(SiblingImage(platform, config.diff_ids) for platform in image.shared_with)
-    manifest = ImageManifest("example", None, image.platform, config, descriptors, siblings=siblings)
+    manifest = ImageManifest(
+        "example",
+        None,
+        image.platform,
+        config,
+        descriptors,
+        siblings=siblings,
+        config_digest=_digest(repr(config).encode()),
+    )
     inspector = FileInspector()
     layers = [
         index_layer(BytesIO(blob), descriptor, inspector)
@@ -73,6 +83,21 @@ def example_facts(image: ExampleImage) -> ImageFacts:
     )
     facts = gather_facts(manifest, filesystem, simulation.closures(), simulation, (), extraction)
     return replace(facts, page_size=process.page_size)
+
+
+def _instructions(image: ExampleImage) -> Iterator[str]:
+    """The lines of a Dockerfile that make no layer."""
+    for variable in image.env:
+        yield f"ENV {variable}"
+    if image.working_dir:
+        yield f"WORKDIR {image.working_dir}"
+    if image.user:
+        yield f"USER {image.user}"
+    for name, words in (("ENTRYPOINT", image.entrypoint), ("CMD", image.cmd)):
+        if words:
+            yield f"{name} {json.dumps(words)}"
+    if image.healthcheck:
+        yield f"HEALTHCHECK {json.dumps(image.healthcheck)}"
 
 
 def _digest(blob: bytes) -> Digest:
