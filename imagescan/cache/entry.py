@@ -13,6 +13,7 @@ import hashlib
 import os
 import struct
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
@@ -83,24 +84,27 @@ class StoredFile:
             start += piece_length
         if start != table_start:
             raise Damaged("pieces of other lengths")
+        self._offsets = sorted(self._pieces)
 
     def append(self, data: bytes) -> Place:
         """Not possible: what is kept does not change."""
         raise NotImplementedError("facts from the cache are complete")
 
     def read(self, place: Place) -> bytes:
-        """The bytes of a piece.
+        """The bytes of a piece, or of a part of one; the whole piece is checked for either.
 
         Raises:
             Damaged: they are not what was written.
         """
-        start, length, checksum = self._pieces.get(place.offset, (0, -1, 0))
-        if length != place.length:
+        offset = self._offsets[max(bisect_right(self._offsets, place.offset) - 1, 0)] if self._offsets else 0
+        start, length, checksum = self._pieces.get(offset, (0, -1, 0))
+        begin = place.offset - offset
+        if begin < 0 or place.length < 0 or begin + place.length > length:
             raise Damaged("no such symbols", advice=_ADVICE)
         data = self._read(start, length)
         if crc32(data) != checksum:
             raise Damaged("wrong checksum of symbols", advice=_ADVICE)
-        return data
+        return data[begin : begin + place.length]
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
