@@ -7,6 +7,7 @@ of its recipe. Built once, by the first process that asks; the others wait for i
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ SITE_PACKAGES = {
 LEFT_OUT = ("/usr/bin/py3compile", "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 APPLICATION = "srv/app"
 BUN = f"{APPLICATION}/node_modules/@oven/bun-linux-x64-musl/bin/bun"
+_COMPLAINT = re.compile(r"(?:E|W|dpkg|dpkg-\w+|npm error|ERROR)\b.*")
 MUSL_RELEASE = 'ID=alpine\nVERSION_ID=3.22\nPRETTY_NAME="musl 1.2.5 with wheels and addons"\n'
 
 
@@ -125,7 +127,7 @@ def _make(image: Image, directory: Path) -> None:
 
 
 def _install_debian(image: Image, directory: Path) -> None:
-    command = [str(require_tool("mmdebstrap")), "--quiet", f"--variant={image.variant}"]
+    command = [str(require_tool("mmdebstrap")), f"--variant={image.variant}"]
     if image.packages:
         command += [
             f"--include={','.join(image.packages)}",
@@ -170,10 +172,9 @@ def _install_addons(requirements: tuple[str, ...], libc: str, directory: Path) -
 def _fetch(command: list[str], directory: Path | None = None) -> None:
     """Run a client of a package registry; without a network, or where that fails, nothing can be tested."""
     ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    said = (ended.stderr or ended.stdout).strip().splitlines()[-3:]
-    require(
-        ended.returncode == 0, f"{Path(command[0]).name} could not fetch its packages: {' / '.join(said)}"
-    )
+    lines = f"{ended.stdout}\n{ended.stderr}".splitlines()
+    said = " / ".join(line[:200] for line in lines if _COMPLAINT.match(line))
+    require(ended.returncode == 0, f"{Path(command[0]).name} could not fetch or install packages: {said}")
 
 
 def _install_compiler_libraries(directory: Path) -> None:
