@@ -306,18 +306,19 @@ def _survey(
     filesystem: RootFilesystem, names: set[str]
 ) -> tuple[Mapping[ImagePath, FileEntry], tuple[FileEntry, ...]]:
     """Every file that an inspector knew something about, ordered by path; and every file or symlink
-    with one of these names, which only then takes a walk through the whole tree."""
+    with one of these names."""
     files = {
         entry.path: entry
         for entry in filesystem.contents()
         if isinstance(entry.content, ElfFacts | Script | ForeignBinary)
     }
-    named = (
-        entry
-        for entry in (filesystem.walk() if names else ())
-        if entry.kind in (EntryKind.FILE, EntryKind.SYMLINK) and entry.path.rpartition("/")[2] in names
-    )
-    return files, tuple(named)
+    named: dict[ImagePath, FileEntry] = {}
+    for name in names:
+        for path in filesystem.paths_ever(name) if name else ():
+            entry = filesystem.resolve(path, follow=False).entry
+            if entry is not None and entry.kind in (EntryKind.FILE, EntryKind.SYMLINK):
+                named[entry.path] = entry
+    return files, tuple(named.values())
 
 
 def _scripts(

@@ -176,7 +176,7 @@ def _scan_image(
     knowledge = load_knowledge(options.rules_directories)
     layers = _read_layers(source, manifest, progress, cache)
     progress.tell(Stage.JUDGING)
-    return _judge(manifest, layers, (rules, knowledge), options)
+    return _judge(manifest, layers, (rules, knowledge), options, cache)
 
 
 def _judge(
@@ -184,17 +184,19 @@ def _judge(
     layers: tuple[LayerIndex, ...],
     rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
     options: ScanOptions,
+    cache: CacheSession,
 ) -> ImageScan:
     """Judge one image on the CPU that the caller states; without one, on the least that its platform
     has, and where the image has libraries for better ones on these too."""
     filesystem = merge(layers)
     machine = stated_machine(options)
     bundles = rulebook[1].bundles
-    facts, simulation = _gather(manifest, layers, filesystem, machine, bundles)
+    facts, simulation = _gather(manifest, layers, filesystem, machine, bundles, cache)
     findings = judge(facts, *rulebook)
     levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
-        best, _ = _gather(manifest, layers, filesystem, replace(machine, cpu=levels), bundles)
+        better = replace(machine, cpu=levels)
+        best, _ = _gather(manifest, layers, filesystem, better, bundles, cache)
         findings = both_answers(findings, judge(best, *rulebook), levels)
     report = replace(
         _report(facts, layers, findings),
@@ -265,6 +267,7 @@ def _gather(
     filesystem: RootFilesystem,
     machine: ProcessEnvironment,
     bundles: BundleKnowledge,
+    cache: CacheSession,
 ) -> tuple[ImageFacts, Simulation]:
     """What is so on one machine: ``machine`` says its CPU, the image the rest of the environment."""
     config = manifest.config
@@ -275,7 +278,7 @@ def _gather(
         credentials=configured_user(config.user, filesystem).credentials,
     )
     simulation = Simulation(filesystem, process)
-    closures = simulation.closures()
+    closures, maps = cache.link_maps(layers, filesystem, process, simulation)
     unread = tuple(
         Incomplete(f"/{file.path}", file.reason, index)
         for index, layer in enumerate(layers)
@@ -285,7 +288,7 @@ def _gather(
     extraction = Extraction(
         bundles, lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map
     )
-    facts = gather_facts(manifest, filesystem, closures, simulation, incomplete, extraction)
+    facts = gather_facts(manifest, filesystem, closures, maps, incomplete, extraction)
     facts = replace(facts, page_size=process.page_size)
     return facts, simulation
 

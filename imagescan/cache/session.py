@@ -6,20 +6,26 @@ scan goes on as if there were none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imagescan.cache.answers import AnswerCache, answer_key
 from imagescan.cache.codec import Damaged as DamagedCache
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.layers import LayerCache
+from imagescan.cache.link_tables import LinkTableCache, RememberedMaps, table_key
 from imagescan.cache.pruning import prune
 from imagescan.content import MAXIMUM_DATABASES, TOO_MANY_DATABASES, FileInspector
 from imagescan.errors import LimitExceeded
+from imagescan.filesystem.values import RootFilesystem
 from imagescan.findings import ScanReport
 from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.columns import ColumnarLayerIndex
 from imagescan.layers.values import ColumnStore, LayerIndex, Place
+from imagescan.loader.closure_table import ClosureTable
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.simulate import Simulation
+from imagescan.loader.values import LinkMaps
 from imagescan.options import CacheOptions, Message, ScanOptions
 from imagescan.packages.values import DatabaseFile
 from imagescan.sources.values import ImageManifest, LayerDescriptor
@@ -41,6 +47,8 @@ class CacheSession:
         self._directory: CacheDirectory | None = None
         self._layers: LayerCache | None = None
         self._answers: AnswerCache | None = None
+        self._tables: LinkTableCache | None = None
+        self._remembered: dict[str, RememberedMaps] = {}
         self._stores: list[_WatchedStore] = []
         self._has_kept = False
         self._has_warned = False
@@ -53,6 +61,7 @@ class CacheSession:
     def __exit__(self, *_: object) -> None:
         if self._directory is None or self._wishes is None:
             return
+        self._keep_link_maps()
         if self._has_kept:
             prune(self._directory, self._wishes.maximum_bytes, self._wishes.maximum_days)
         self._directory.close()
@@ -116,6 +125,35 @@ class CacheSession:
         kept = self._answers.keep(key, report)
         self._has_kept |= kept
         return kept
+
+    def link_maps(
+        self,
+        layers: Sequence[LayerIndex],
+        filesystem: RootFilesystem,
+        process: ProcessEnvironment,
+        simulation: Simulation,
+    ) -> tuple[ClosureTable, LinkMaps]:
+        """The link maps of the tree that these layers make, known or worked out; all files' problems, and
+        single ones."""
+        if self._directory is None or any(store.is_full for store in self._stores):
+            return simulation.closures(), simulation
+        tables = self._tables = self._tables or LinkTableCache(self._directory, self._say, self._warn)
+        key = table_key(layers, process)
+        maps = tables.remembered(key, simulation, filesystem, process)
+        self._remembered[key] = maps
+        found = tables.find(key, filesystem, process)
+        if found is None:
+            found = simulation.closures()
+            self._has_kept |= tables.keep(key, found)
+        else:
+            self._say("the link maps are known")
+        return found, maps
+
+    def _keep_link_maps(self) -> None:
+        if self._tables is not None:
+            for key, maps in self._remembered.items():
+                self._has_kept |= self._tables.keep_remembered(key, maps)
+        self._remembered.clear()
 
     def distrust(self, reason: str) -> None:
         """Forget what was found for this scan: some of it is damaged."""

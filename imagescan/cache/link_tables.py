@@ -1,0 +1,238 @@
+"""Link maps of images that were worked out before: their ``ClosureTable``, and what plugins find.
+
+The layers' diff IDs in order, and what of the process environment loaders look at, enter; the table that
+``Simulation.closures`` would give leaves, and the answers of ``plugin_map``. Dynamic loaders are kept by the
+path that asks for them and looked up again, because their identity holds entries of the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from imagescan.cache import entry
+from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.identity import program_identity
+from imagescan.filesystem.values import RootFilesystem
+from imagescan.layers.values import ImagePath, LayerIndex
+from imagescan.loader.closure_table import ClosureTable
+from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.identify import identify_loader
+from imagescan.loader.values import (
+    BriefLinkMap,
+    LinkMap,
+    LinkMaps,
+    LinkProblems,
+    LoaderIdentity,
+    WholeLinkMap,
+)
+
+LINKS = "links"
+_PLUGINS = ".plugins"  # end of a name
+LOADER_VARIABLES = "LD_"  # how the names of all variables begin that the loader room asks for
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A ``ClosureTable`` whose loaders are the paths that ask for them."""
+
+    files: tuple[ImagePath, ...]
+    loaders: tuple[str, ...]
+    served_by: array[int]
+    starts: array[int]
+    loaded: array[int]
+    asked: array[int]
+    names: tuple[str, ...]
+    problems: Mapping[int, LinkProblems]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What happened when a program opened plugins, one after the other: ``Simulation.plugin_map``."""
+
+    host: ImagePath
+    plugins: tuple[ImagePath, ...]
+    now: bool
+    program: ImagePath
+    loader: str | None
+    problems: LinkProblems
+
+
+class RememberedMaps:
+    """The link maps of a simulation, which is asked only for plugins that nobody has opened before."""
+
+    def __init__(
+        self, maps: LinkMaps, known: Iterable[_Opened], identify: Callable[[str], LoaderIdentity]
+    ) -> None:
+        self._maps, self._identify = maps, identify
+        self._opened = {(one.host, one.plugins, one.now): one for one in known}
+        self.has_grown = False
+
+    @property
+    def opened(self) -> tuple[_Opened, ...]:
+        """Everything that was ever opened."""
+        return tuple(self._opened.values())
+
+    def link_map(self, path: ImagePath) -> WholeLinkMap:
+        """See ``Simulation.link_map``."""
+        return self._maps.link_map(path)
+
+    def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
+        """See ``Simulation.plugin_map``."""
+        known = self._opened.get((host, plugins, now))
+        if known is None:
+            found = self._maps.plugin_map(host, plugins, now)
+            if isinstance(found, BriefLinkMap):
+                loader = found.loader.requested if found.loader else None
+                opened = _Opened(host, plugins, now, found.program, loader, found.problems)
+                self._opened[host, plugins, now] = opened
+                self.has_grown = True
+            return found
+        loader_identity = None if known.loader is None else self._identify(known.loader)
+        remake = partial(self._remake, host, plugins, now)
+        return BriefLinkMap(known.program, loader_identity, known.problems, remake)
+
+    def _remake(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
+        found = self._maps.plugin_map(host, plugins, now)
+        assert isinstance(found, BriefLinkMap)
+        return found.remake()
+
+
+def table_key(layers: Sequence[LayerIndex], process: ProcessEnvironment) -> str:
+    """The name under which the link maps of these layers in this environment are kept: it covers the
+    program too, because its model of the loaders gave them."""
+    variables = {
+        name: value for name, value in process.variables.items() if name.startswith(LOADER_VARIABLES)
+    }
+    environment = replace(process, variables=dict(sorted(variables.items())))
+    parts = program_identity(), [str(layer.diff_id) for layer in layers], environment
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class LinkTableCache:
+    """Finds and keeps tables.
+
+    Args:
+        directory: where.
+        say: told, in one line each, what was dropped.
+        warn: told that a table cannot be kept, and why.
+    """
+
+    def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
+        self._directory, self._say, self._warn = directory, say, warn
+
+    def find(self, key: str, filesystem: RootFilesystem, process: ProcessEnvironment) -> ClosureTable | None:
+        """The table that was kept under a key, for the same tree."""
+        codec, form = self._form
+        try:
+            file = self._directory.open(LINKS, key)
+            if file is None:
+                return None
+            (kept,) = unpack(entry.StoredFile(file, form).columns, codec)
+            check(kept)
+        except (Unusable, Damaged) as error:
+            self._directory.remove(LINKS, key)
+            self._say(f"dropped {LINKS}/{key}: {error.message}")
+            return None
+        return ClosureTable(
+            files=kept.files,
+            loaders=tuple(identify_loader(filesystem, process, one) for one in kept.loaders),
+            served_by=kept.served_by,
+            starts=kept.starts,
+            loaded=kept.loaded,
+            asked=kept.asked,
+            names=kept.names,
+            problems=kept.problems,
+        )
+
+    def keep(self, key: str, table: ClosureTable) -> bool:
+        """Keep a table; says whether it could be."""
+        codec, form = self._form
+        kept = _Kept(
+            files=table.files,
+            loaders=tuple(one.requested for one in table.loaders),
+            served_by=table.served_by,
+            starts=table.starts,
+            loaded=table.loaded,
+            asked=table.asked,
+            names=table.names,
+            problems=table.problems,
+        )
+        return self._write(key, codec, form, (kept,))
+
+    def _write(self, name: str, codec: Codec, form: bytes, values: Sequence[object]) -> bool:
+        try:
+            self._directory.write(LINKS, name, entry.build(form, pack(values, codec)[0]))
+        except Unstorable as error:
+            self._say(f"the link maps cannot be kept: {error.message}")
+            return False
+        except Unusable as error:
+            self._warn(str(error))
+            return False
+        return True
+
+    def remembered(
+        self, key: str, maps: LinkMaps, filesystem: RootFilesystem, process: ProcessEnvironment
+    ) -> RememberedMaps:
+        """Link maps that know what was kept under a key."""
+        codec, form = self._plugin_form
+        known: Sequence[_Opened] = ()
+        try:
+            file = self._directory.open(LINKS, key + _PLUGINS)
+            if file is not None:
+                known = unpack(entry.StoredFile(file, form).columns, codec)
+        except (Unusable, Damaged) as error:
+            self._directory.remove(LINKS, key + _PLUGINS)
+            self._say(f"dropped {LINKS}/{key}{_PLUGINS}: {error.message}")
+        return RememberedMaps(maps, known, partial(identify_loader, filesystem, process))
+
+    def keep_remembered(self, key: str, maps: RememberedMaps) -> bool:
+        """Keep what plugins were found to do, if it is more than before; says whether it was."""
+        if not maps.has_grown:
+            return False
+        codec, form = self._plugin_form
+        return self._write(key + _PLUGINS, codec, form, maps.opened)
+
+    @cached_property
+    def _plugin_form(self) -> tuple[Codec, bytes]:
+        codecs = Codecs()
+        codec = codecs.of(_Opened)
+        return codec, entry.fingerprint(codecs.schema(codec))
+
+    @cached_property
+    def _form(self) -> tuple[Codec, bytes]:
+        codecs = Codecs()
+        codec = codecs.of(_Kept)
+        return codec, entry.fingerprint(codecs.schema(codec))
+
+
+def check(table: _Kept) -> None:
+    """Whether the columns of a table belong together.
+
+    Raises:
+        Damaged: a length or an index that cannot be.
+    """
+    files, starts = len(table.files), table.starts
+    sound = (
+        list(table.files) == sorted(table.files)
+        and len(table.served_by) == files
+        and len(starts) == files + 1
+        and starts[0] == 0
+        and starts[-1] == len(table.loaded) == len(table.asked)
+        and list(starts) == sorted(starts)
+        and max(table.loaded, default=-1) < files
+        and min(table.loaded, default=0) >= 0
+        and max(table.asked, default=-1) < len(table.names)
+        and min(table.asked, default=0) >= 0
+        and max(table.served_by, default=-1) < len(table.loaders)
+        and min(table.served_by, default=-1) >= -1
+        and all(0 <= number < files for number in table.problems)
+    )
+    if not sound:
+        raise Damaged("columns that do not belong together")
