@@ -25,14 +25,16 @@ from functools import cache
 
 from imagescan.content import FileInspector
 from imagescan.filesystem.merge import merge
+from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.index import index_layer
 from imagescan.layers.values import ImagePath, LayerIndex
+from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.simulate import Simulation
 from imagescan.loader.values import Binding, How, LinkMap
 from tests.fuzz.elf_writer import GLIBC_INTERPRETER, MUSL_INTERPRETER
 from tests.fuzz.real import Answer, RealLoader, Run, base_tar
 from tests.fuzz.tree import PROGRAM, Tree, tar
-from tests.oracle.model import environment, host_cpu
+from tests.oracle.model import environment, host_cpu, unlike_single
 from tests.oracle.roots import root
 
 VDSO = "linux-vdso.so.1"
@@ -54,9 +56,16 @@ def _base(suite: str) -> LayerIndex:
 
 def simulate(tree: Tree, written: bytes | None) -> LinkMap:
     """What imagescan says, through the rooms that every image goes through."""
+    return Simulation(_view(tree, written), _process(tree)).link_map(ImagePath(PROGRAM))
+
+
+def _view(tree: Tree, written: bytes | None) -> RootFilesystem:
     layer = index_layer(io.BytesIO(tar(tree.remaining(), written)), None, FileInspector())
-    process = environment(dict(tree.variables), directory=tree.directory, uid=tree.uid, cpu=_cpu())
-    return Simulation(merge([_base(tree.suite), layer]), process).link_map(ImagePath(PROGRAM))
+    return merge([_base(tree.suite), layer])
+
+
+def _process(tree: Tree) -> ProcessEnvironment:
+    return environment(dict(tree.variables), directory=tree.directory, uid=tree.uid, cpu=_cpu())
 
 
 def disagreements(tree: Tree, real: RealLoader) -> list[str]:
@@ -67,7 +76,8 @@ def disagreements(tree: Tree, real: RealLoader) -> list[str]:
 def judge(tree: Tree, answer: Answer) -> list[str]:
     """Compare the model with what a loader has answered."""
     model = simulate(tree, answer.cache)
-    return list(_musl(tree, model, answer) if tree.musl else _glibc(tree, model, answer))
+    said = list(_musl(tree, model, answer) if tree.musl else _glibc(tree, model, answer))
+    return [*said, *unlike_single(_view(tree, answer.cache), _process(tree))]
 
 
 def _glibc(tree: Tree, model: LinkMap, answer: Answer) -> Iterator[str]:

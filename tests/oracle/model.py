@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.identify import identify_loader
 from imagescan.loader.musl import MuslLoader
+from imagescan.loader.simulate import Simulation
 from imagescan.loader.values import LinkMap, LoaderKind
 from imagescan.sources.directory import DirectorySource
 from tests.oracle.chroot import execute
@@ -58,6 +60,22 @@ def link_map_under(interpreter: str, view: RootFilesystem, process: ProcessEnvir
     assert entry is not None and isinstance(entry.content, ElfFacts) and identity.elf is not None
     kind = MuslLoader if identity.kind == LoaderKind.MUSL else GlibcLoader
     return kind(view, process, identity, identity.elf).start(entry, entry.content, is_program=False).run()
+
+
+def unlike_single(view: RootFilesystem, process: ProcessEnvironment) -> Iterator[str]:
+    """Where the closures that files share differ from the simulation of each file by itself."""
+    closures = Simulation(view, process).closures()
+    single = Simulation(view, process)
+    for path in closures.programs():
+        one = single.link_map(path)
+        for what, shared, alone in (
+            ("objects", [*closures.objects(path)], [loaded.real for loaded in one.objects]),
+            ("names", [*closures.requested(path)], [loaded.requested for loaded in one.objects]),
+            ("problems", closures.problems_of(path), one.problems),
+            ("loader", closures.loader_of(path), one.loader),
+        ):
+            if shared != alone:
+                yield f"shared {what} of {path}: {shared!r}, by itself {alone!r}"
 
 
 @cache
