@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -133,20 +132,21 @@ class _HashedTar:
 def _walk(reader: TarReader, look: _Look) -> tuple[IndexBuilder, dict[int, UnreadFile]]:
     builder = IndexBuilder()
     unread: dict[int, UnreadFile] = {}
+    add, content_of, keep = builder.add, look.content_of, builder.keep_content
     for member in reader.members():
-        file = builder.add(member)
+        file = add(member)
         if file is None:
             continue
-        path, row = decode(file[0]), file[1]
+        path = decode(file[0])
         try:
-            content = look(reader, member, path)
+            content = content_of(reader, member, path)
         except _UnreadableError as error:
             if len(unread) >= MAXIMUM_UNREAD_FILES:
                 raise LimitExceeded(f"more than {MAXIMUM_UNREAD_FILES} files that cannot be read") from error
-            unread[row] = UnreadFile(path, error.reason)
+            unread[file[1]] = UnreadFile(path, error.reason)
             continue
         if content is not None:
-            builder.keep_content(row, content)
+            keep(file[1], content)
     return builder, unread
 
 
@@ -158,25 +158,27 @@ class _UnreadableError(Exception):
         self.reason = error.message
 
 
-@dataclass(frozen=True, slots=True)
 class _Look:
     """Looks into the files of one layer."""
 
-    inspector: ContentInspector
-    store: ColumnStore
+    __slots__ = ("_inspect", "_parts", "_store", "_wants")
 
-    def __call__(self, reader: TarReader, member: Member, path: ImagePath) -> object | None:
+    def __init__(self, inspector: ContentInspector, store: ColumnStore) -> None:
+        self._wants, self._parts, self._inspect = inspector.wants, inspector.parts, inspector.inspect
+        self._store = store
+
+    def content_of(self, reader: TarReader, member: Member, path: ImagePath) -> object | None:
         """What the inspector makes of the member that was read last."""
+        if not member.is_sparse and not self._wants(path, member.size, reader.head()):
+            return None
         try:
-            body = reader.body() if member.is_sparse else None
-            head = reader.head() if body is None else body.read(0, HEAD_BYTES)
-            if not self.inspector.wants(path, member.size, head):
+            body = reader.body(partial(self._parts, path))
+            if member.is_sparse and not self._wants(path, member.size, body.read(0, HEAD_BYTES)):
                 return None
-            body = body or reader.body(partial(self.inspector.parts, path))
         except FileTooLarge as error:
             raise _UnreadableError(error) from error
         try:
-            return self.inspector.inspect(path, body, self.store)
+            return self._inspect(path, body, self._store)
         except (MalformedBinary, LimitExceeded) as error:
             raise _UnreadableError(error) from error
 

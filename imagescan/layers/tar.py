@@ -37,6 +37,7 @@ from imagescan.layers.values import Body, EntryKind
 
 HEAD_BYTES = 512  # how much of a file ``TarReader.head`` shows
 
+_FILE = EntryKind.FILE  # looked up once
 _HARD_LINK = ord("1")
 _OLD_FILE = 0
 _OLD_SPARSE = ord("S")
@@ -107,16 +108,17 @@ class TarReader:
         """
         decode = self._decoder.decode
         while True:
-            if self._stored or self._padding:
+            start = self._position + self._stored + self._padding
+            if start > len(self._chunk):
                 self._skip(self._stored + self._padding)
-                self._stored = self._padding = 0
-            start = self._position
-            self._position = end = start + BLOCK_BYTES
-            block = self._chunk[start:end]
+                start = self._position
+            block = self._chunk[start : start + BLOCK_BYTES]
+            self._position = start + BLOCK_BYTES
             if len(block) < BLOCK_BYTES:
-                self._position = start
+                self._position, self._stored, self._padding = start, 0, 0
                 block = self._take(BLOCK_BYTES, "a tar header", may_end=True)
             if not block or block == ZERO_BLOCK:
+                self._stored = self._padding = 0
                 self._check_end()
                 return
             header = decode(block)
@@ -125,7 +127,7 @@ class TarReader:
                 self._stored = size
                 self._padding = -size % BLOCK_BYTES
                 self._segments = None
-                yield Member(name, EntryKind.FILE, attributes, size, b"", False)
+                yield Member(name, _FILE, attributes, size, b"", False)
             elif type_flag in _KINDS and type_flag != _OLD_SPARSE:
                 yield self._member(header)
             else:
@@ -138,7 +140,7 @@ class TarReader:
         is_hard_link = type_flag == _HARD_LINK
         if type_flag == _OLD_FILE and name.endswith(b"/"):
             kind = EntryKind.DIRECTORY  # how tars looked before there was a type for directories
-        if kind is not EntryKind.FILE or is_hard_link:
+        if kind is not _FILE or is_hard_link:
             size = 0
         self._stored = size
         self._padding = -size % BLOCK_BYTES
