@@ -30,6 +30,7 @@ from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.dormant import dormant_objects, failing_variants, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
+from imagescan.startup.processes import AsStarted, started_link_maps
 from imagescan.startup.shipped import ShippedCode, judge_shipped, shipped_files, unread_archives
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
@@ -164,29 +165,34 @@ def gather_facts(
     simulation: LinkMaps,
     incomplete: tuple[Incomplete, ...] = (),
     extraction: Extraction | None = None,
+    as_started: AsStarted | None = None,
 ) -> ImageFacts:
     """Work out startup and tiers, and bundle them with everything else.
 
     Args:
-        manifest: the image; its config decides how the container starts.
+        manifest: the image; its config decides how it starts.
         filesystem: the merged tree.
         closures: what is loaded with each of its ELF files.
         simulation: makes whole link maps, and those of plugins in their hosts, on the same machine.
         incomplete: what could not be looked at.
         extraction: without it native code in several builds is not judged.
+        as_started: the loaders in another process, for what starts as another user or otherwise changed.
     """
-    link_maps = brief_link_maps(closures, simulation)
-    missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
-    files, named = _survey(filesystem, missing)
-    elves = {path: entry.content for path, entry in files.items() if isinstance(entry.content, ElfFacts)}
-    loaders = _loaders(elves, link_maps)
     user = configured_user(manifest.config.user, filesystem)
     around = surroundings(manifest.config, filesystem, user)
     startup = startup_chain(manifest.config, around)
     healthcheck = healthcheck_chain(manifest.config, around)
+    chains = [one for one in (startup, healthcheck) if one]
+    started, loaded = started_link_maps(chains, around, as_started)
+    link_maps = {**brief_link_maps(closures, simulation), **started}
+    missing = {one.needed.rpartition("/")[2] for found in link_maps.values() for one in found.missing}
+    files, named = _survey(filesystem, missing)
+    elves = {path: entry.content for path, entry in files.items() if isinstance(entry.content, ElfFacts)}
+    loaders = _loaders(elves, link_maps)
     dormant = dormant_objects(elves, filesystem, manifest.platform, frozenset(one.kind for one in loaders))
     dormant |= _sleeping_scripts(files, elves, filesystem)
-    tiers = assign_tiers(files, [one for one in (startup, healthcheck) if one], closures, dormant)
+    tiers = assign_tiers(files, chains, closures, dormant)
+    tiers = {**tiers, **dict.fromkeys(tiers.keys() & loaded, Tier.STARTUP)}
     hosts = _plugin_hosts(elves, tiers, closures)
     opened = _open_plugins(elves, tiers, link_maps, hosts, simulation.plugin_map)
     tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}

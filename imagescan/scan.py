@@ -56,6 +56,7 @@ from imagescan.sources.what_if import WhatIf, WhatIfSource
 from imagescan.startup.bundles import BundleKnowledge
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
+from imagescan.startup.processes import in_process
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,15 @@ def _gather(
     extraction = Extraction(
         bundles, lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map
     )
-    facts = gather_facts(manifest, filesystem, closures, maps, incomplete, extraction)
+    facts = gather_facts(
+        manifest,
+        filesystem,
+        closures,
+        maps,
+        incomplete,
+        extraction,
+        lambda one: Simulation(filesystem, in_process(process, one)),
+    )
     facts = replace(facts, page_size=process.page_size)
     return facts, simulation
 

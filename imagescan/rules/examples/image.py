@@ -27,6 +27,7 @@ from imagescan.rules.examples.notation import ExampleFile, ExampleImage, Example
 from imagescan.sources.values import HistoryEntry, ImageConfig, ImageManifest, LayerDescriptor, SiblingImage
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
+from imagescan.startup.processes import in_process
 
 _MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
@@ -81,7 +82,15 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         builtin_knowledge().bundles,
         lambda files: Simulation(WithFiles(filesystem, files), process).plugin_map,
     )
-    facts = gather_facts(manifest, filesystem, simulation.closures(), simulation, (), extraction)
+    facts = gather_facts(
+        manifest,
+        filesystem,
+        simulation.closures(),
+        simulation,
+        (),
+        extraction,
+        lambda one: Simulation(filesystem, in_process(process, one)),
+    )
     return replace(facts, page_size=process.page_size)
 
 
