@@ -17,6 +17,7 @@ from typing import Any
 
 from imagescan.cli.main import run
 from tests.cases.images import Image, write
+from tests.cases.parts import Part
 
 LOUD = ("error", "warning")
 
@@ -53,9 +54,12 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """``name`` is what the user saw. ``broken`` or ``sound`` may have several platforms. ``notes`` are
-    (rule, object) of findings below a warning that the broken image also gives. ``options`` are given to
-    the command line. ``wrong`` says what of a known defect keeps the product from the truth."""
+    """``name`` is what the user saw. ``broken`` or ``sound`` may have several platforms.
+
+    ``notes`` are (rule, object) of findings below a warning that the broken image also gives. ``options``
+    are given to the command line, and for each of ``adds`` an --add. ``wrong`` says what known defect
+    keeps the product from the truth.
+    """
 
     thread: str
     name: str
@@ -65,11 +69,17 @@ class Case:
     notes: tuple[tuple[str, str], ...] = ()
     sound_notes: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
+    adds: tuple[tuple[Part, str], ...] = ()
     run: Run | None = None
     wrong: str = ""
 
     def __str__(self) -> str:
         return f"{self.thread}: {self.name}"
+
+    def words(self) -> tuple[str, ...]:
+        """The options of the command line."""
+        added = (word for part, path in self.adds for word in ("--add", f"{part.made()}:{path}"))
+        return (*self.options, *added)
 
     @property
     def folder(self) -> str:
@@ -130,7 +140,7 @@ def judge(case: Case, directory: Path) -> Outcome:
     faults: list[str] = []
     expected = found = alarms = 0
     if case.broken_images:
-        scanned = scan(write(directory / "broken", *case.broken_images), case.options)
+        scanned = scan(write(directory / "broken", *case.broken_images), case.words())
         wanted = 1 if any(find.severity == "error" for find in case.finds) else 0
         faults += _process_faults(scanned, wanted, "the broken image")
         loud = [one for one in scanned.findings if one["severity"] in LOUD]
@@ -142,7 +152,7 @@ def judge(case: Case, directory: Path) -> Outcome:
         for find in case.finds:
             faults += _differences(find, scanned.findings)
     if case.sound_images:
-        scanned = scan(write(directory / "sound", *case.sound_images), case.options)
+        scanned = scan(write(directory / "sound", *case.sound_images), case.words())
         faults += _process_faults(scanned, 0, "the healthy image")
         alarms += sum(one["severity"] in LOUD for one in scanned.findings)
         faults += _extra(list(scanned.findings), case.sound_notes, "the healthy image")

@@ -4,7 +4,7 @@ from tests.cases.bases import alpine, apk
 from tests.cases.case import Case, Find, Run
 from tests.cases.checks import *  # noqa: F403 - the tests of every family
 from tests.cases.images import Image, Symlink, script
-from tests.cases.parts import GoProgram, Library, Program, gnu, musl
+from tests.cases.parts import GCC, GoProgram, Library, Program, gnu, musl
 
 COMPAT = {"/lib64/ld-linux-x86-64.so.2": Symlink("/lib/libc.musl-x86_64.so.1")}
 DATABASE = "/lib/apk/db/installed"
@@ -108,6 +108,28 @@ OPENSSL = upgraded(
     "libcrypto1.0",
 )
 NPM = {"/usr/bin/npm": script("#!/usr/bin/env node\nrequire('npm')\n")}
+
+IFUNC = Program(
+    GCC,
+    source="static int one(void) { return 0; }\nstatic void *choose(void) { return one; }\n"
+    'int chosen(void) __attribute__((ifunc("choose")));\n'
+    "volatile int sink;\n__attribute__((constructor)) static void call(void) { sink = chosen(); }\n",
+)
+
+
+TLS_SOURCE = '__thread int x __attribute__((tls_model("{}")));\nint *get_x(void) {{ return &x; }}\n'
+TLS_MODULE = "/usr/lib/python3.12/site-packages/x.so"
+
+
+def tls(model: str) -> Image:
+    module = Library(
+        "",
+        musl(),
+        source=TLS_SOURCE.format(model),
+    )
+    files = {"/usr/bin/python3.12": Program(musl()), TLS_MODULE: module}
+    return alpine("3.20").layer("RUN pip install x", files).starts("python3.12")
+
 
 CASES = (
     no_musl_symbols(
@@ -222,5 +244,39 @@ CASES = (
         ),
         on_musl("3.7", "/app", Program(musl())),
         run=Run(("/app",)),
+    ),
+    Case(
+        "B16",
+        "unsupported relocation type 37",
+        alpine("3.16").layer("RUN ln -s", COMPAT).layer("COPY app /app", {"/app": IFUNC}).starts("/app"),
+        (
+            Find(
+                "abi/relocation-unsupported",
+                "/app",
+                "Error relocating /app: unsupported relocation type 37",
+            ),
+        ),
+        alpine("3.16")
+        .layer("RUN ln -s", COMPAT)
+        .layer("COPY app /app", {"/app": Program(gnu("2.17"))})
+        .starts("/app"),
+        run=Run(("/app",)),
+    ),
+    Case(
+        "B17",
+        "initial-exec TLS resolves to dynamic definition",
+        tls("initial-exec"),
+        (
+            Find(
+                "loader/plugin-refuses-dlopen",
+                TLS_MODULE,
+                f"Error relocating {TLS_MODULE}: x: initial-exec TLS resolves to dynamic definition in {TLS_MODULE}",
+                severity="warning",
+                tier="plugin",
+                certainty="conditional",
+            ),
+        ),
+        tls("global-dynamic"),
+        wrong="musl's refusal of initial-exec TLS in what dlopen brings is not modelled",
     ),
 )

@@ -297,4 +297,44 @@ CASES = (
         ),
         run=Run(("/usr/local/bin/hermes",)),
     ),
+    Case(
+        "D11",
+        "what if: this bootstrap on provided.al2, before it is deployed",
+        red_hat("amzn", "2", libc=LinkTimeLibc("2.26")).starts(BOOTSTRAP),
+        (
+            Find(
+                "abi/version-missing",
+                BOOTSTRAP,
+                too_new(BOOTSTRAP, "/lib64/libc.so.6", "GLIBC_2.28"),
+                items=("GLIBC_2.28 (libc.so.6)",),
+                fix=("Amazon Linux 2023",),
+            ),
+        ),
+        red_hat("amzn", "2023").starts(BOOTSTRAP),
+        adds=((LAMBDA, BOOTSTRAP),),
+    ),
+    Case(
+        "D07",
+        "what if: the runner puts its node20 into centos:7",
+        red_hat("centos", "7", libc=LinkTimeLibc("2.17"))
+        .layer("RUN yum install libstdc++", {"/usr/lib64/libstdc++.so.6": standard_library(*CXX[:3])})
+        .starts("sh"),
+        (
+            Find(
+                "abi/version-missing",
+                "/__e/node20/bin/node",
+                too_new("/__e/node20/bin/node", "/lib64/libc.so.6", "GLIBC_2.25"),
+                items=(
+                    "GLIBC_2.28 (libc.so.6)",
+                    "GLIBCXX_3.4.21 (libstdc++.so.6)",
+                    "CXXABI_1.3.9 (libstdc++.so.6)",
+                ),
+            ),
+        ),
+        red_hat("rhel", "8")
+        .layer("RUN dnf install libstdc++", {"/usr/lib64/libstdc++.so.6": standard_library(*CXX)})
+        .starts("sh"),
+        options=("--entrypoint", "/__e/node20/bin/node"),
+        adds=((NODE, "/__e/node20/bin/node"),),
+    ),
 )

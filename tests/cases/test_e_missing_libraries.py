@@ -212,6 +212,23 @@ def pg_dump(*extra: str) -> Image:
     return image.starts("pg_dump")
 
 
+def wheel_of(tag: str, abi: str) -> Image:
+    note = f"Wheel-Version: 1.0\nTag: {tag}-{tag}-manylinux2014_x86_64\n"
+    files = {
+        "/usr/bin/python3.9": Program(TARGET),
+        f"{SITE}/numpy-1.21.0.dist-info/WHEEL": note,
+        f"{SITE}/numpy/core/_multiarray_umath.{abi}-x86_64-linux-gnu.so": extension("_multiarray_umath"),
+    }
+    return debian("bullseye").layer("COPY --from=build /usr /usr", files).starts("python3.9")
+
+
+def libdl(suite: str) -> Image:
+    name = "libdl-2.31.so" if suite == "bullseye" else "libdl.so.2"
+    library = file_of(suite, "libc6", f"{MULTIARCH}/{name}")
+    image = debian("bookworm").layer("COPY libdl.so.2 /lib/", {f"{LIBRARIES}/libdl.so.2": library})
+    return started(image, "/app", Program(gnu("2.17"), uses=("dlopen",), flags=("-ldl",)))
+
+
 CASES = (
     Case(
         "E01",
@@ -361,6 +378,23 @@ CASES = (
         .starts("/usr/bin/python3.9"),
     ),
     Case(
+        "E15",
+        "numpy of Python 3.8 under Python 3.9",
+        wheel_of("cp38", "cpython-38"),
+        (
+            Find(
+                "bundle/no-usable-variant",
+                f"{SITE}/numpy-1.21.0.dist-info/WHEEL",
+                severity="warning",
+                tier="plugin",
+                certainty="conditional",
+                words=("Python 3.9",),
+                fix=("--python-version 3.9",),
+            ),
+        ),
+        wheel_of("cp39", "cpython-39"),
+    ),
+    Case(
         "E16",
         "a manylinux numpy in Nix's Python: libstdc++.so.6, and then libz.so.1",
         nix().layer("RUN pip install numpy", {NUMPY: extension("numpy", "libstdc++.so.6", "libz.so.1")}),
@@ -429,6 +463,22 @@ CASES = (
         ),
         pg_dump("with the loader and perl"),
         run=Run(("/usr/bin/pg_dump",), code=2),
+    ),
+    Case(
+        "E21",
+        "COPY libdl.so.2 of another release beside the image's own libc",
+        libdl("bullseye"),
+        (
+            Find(  # it starts: only what libdl binds when it is called is gone from libc
+                "abi/symbol-missing-when-called",
+                f"{LIBRARIES}/libdl.so.2",
+                severity="warning",
+                certainty="latent",
+                items=("_dl_vsym@GLIBC_PRIVATE",),
+                requesters=("/app",),
+            ),
+        ),
+        libdl("bookworm"),
     ),
     Case(
         "E23",

@@ -153,6 +153,30 @@ CASES = (
         run=Run(("/usr/local/bin/app",)),
     ),
     Case(
+        "F09",
+        "FATAL: kernel too old",
+        debian("bullseye").layer(COPY, {"/usr/local/bin/app": Program(gnu("2.31"))}).starts("app"),
+        (
+            Find(
+                "abi/kernel-too-old",
+                "/usr/local/bin/app",
+                "FATAL: kernel too old",
+                words=("--kernel",),
+            ),
+        ),
+        debian("trixie").layer(COPY, {"/usr/local/bin/app": Program(gnu("2.31"))}).starts("app"),
+        options=("--kernel", "2.6.32"),
+        notes=(("abi/kernel-too-old", "/usr/sbin/ldconfig"),),  # it is static, of any release
+        sound_notes=(("abi/kernel-too-old", "/usr/sbin/ldconfig"),),
+    ),
+    Case(
+        "F09",
+        "the kernel is new enough: nothing",
+        sound=debian("bullseye").layer(COPY, {"/usr/local/bin/app": Program(gnu("2.31"))}).starts("app"),
+        options=("--kernel", "3.10"),
+        run=Run(("/usr/local/bin/app",)),
+    ),
+    Case(
         "F11",
         "cannot enable executable stack as shared object requires: Invalid argument",
         translate("trixie", "-Wl,-z,execstack"),
