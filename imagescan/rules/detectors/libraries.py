@@ -47,6 +47,7 @@ class LibraryProblem(StrEnum):
     OFF_SEARCH_PATH = "off-search-path"  # one would do, but lies where the loader does not look
     UNUSABLE = "unusable"  # the loader stops at a file that it cannot use
     WRONG_ARCHITECTURE = "wrong-architecture"  # only files of another machine or class
+    KERNEL_TOO_OLD = "kernel-too-old"  # one would do, but asks for a newer kernel
     INJECTED = "injected"  # a container runtime brings it
     OPTIONAL = "optional"  # the plugin's package only recommends or suggests the package that has it
 
@@ -147,6 +148,8 @@ def _problem(
             content.elf_class != found.elf.elf_class or not matches_machine(found.elf, content)
         )
         return LibraryProblem.WRONG_ARCHITECTURE if foreign else LibraryProblem.UNUSABLE
+    if any(step.outcome is Outcome.KERNEL_TOO_OLD for step in resolution.trail):
+        return LibraryProblem.KERNEL_TOO_OLD
     if places:
         return LibraryProblem.OFF_SEARCH_PATH
     if any(step.outcome in _OTHER_ABI for step in resolution.trail):
