@@ -193,7 +193,8 @@ class ScanReport:
 
     Only ``findings`` count for the gate: ``waived`` are kept from it by the user's waivers, and
     ``known_before`` were in the user's baseline already. ``overrides`` is what the caller set in
-    place of the image's own.
+    place of the image's own. ``startup_open_ends`` say where the startup command goes on and could not be
+    followed.
     """
 
     image: ImageSummary
@@ -206,3 +207,4 @@ class ScanReport:
     known_before: tuple[Finding, ...] = ()
     remarks: tuple[Remark, ...] = ()
     overrides: tuple[Override, ...] = ()
+    startup_open_ends: tuple[str, ...] = ()

@@ -173,7 +173,7 @@ def _scan_image(
     progress: _Progress,
     cache: CacheSession,
 ) -> ImageScan:
-    rules = load_rules(options.rules_directories)
+    rules = load_rules(options.rules_directories, with_examples=False)
     knowledge = load_knowledge(options.rules_directories)
     layers = _read_layers(source, manifest, progress, cache)
     progress.tell(Stage.JUDGING)
@@ -327,6 +327,7 @@ def _report(facts: ImageFacts, layers: tuple[LayerIndex, ...], findings: tuple[F
             objects=tuple((tier, tiers.count(tier)) for tier in Tier),
         ),
         startup_command=facts.startup.arguments,
+        startup_open_ends=facts.startup.open_ends,
         tool_version=__version__,
     )
 

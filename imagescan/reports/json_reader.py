@@ -70,6 +70,7 @@ def _report(document: JsonObject) -> ScanReport:
         tool_version=_child(document, "tool").text("version"),
         waived=tuple(_waived(one) for one in document.children("waived")),
         known_before=tuple(_finding(one) for one in document.children("known_before")),
+        startup_open_ends=document.texts("startup_open_ends") or (),
         overrides=tuple(
             Override(one.text("name"), one.text("value")) for one in document.children("overrides")
         ),

@@ -31,6 +31,7 @@ def document(report: ScanReport, verdict: Verdict) -> dict[str, Any]:
         "tool": {"name": "imagescan", "version": report.tool_version},
         "image": plain(report.image),
         "startup_command": list(report.startup_command),
+        "startup_open_ends": list(report.startup_open_ends),
         "overrides": [plain(override) for override in report.overrides],
         "verdict": verdict_document(verdict),
         "findings": [plain(finding) for finding in report.findings],

@@ -94,6 +94,10 @@ def _summary(report: ScanReport, verdict: Verdict) -> Iterator[RenderableType]:
         yield indented(safe(known, STYLES["label"]), _INDENT)
     if report.startup_command:
         yield indented(safe(f"starts {' '.join(report.startup_command)}", STYLES["label"]), _INDENT)
+    if report.startup_open_ends:
+        first, *rest = report.startup_open_ends
+        text = f"not followed: {first}" + (f" (and {len(rest)} more)" if rest else "")
+        yield indented(safe(text, STYLES["label"]), _INDENT)
     if report.overrides:
         given = " ".join(f"--{one.name} {shlex.quote(one.value)}" for one in report.overrides)
         yield indented(safe(f"as if started with {given}", STYLES["label"]), _INDENT)

@@ -167,3 +167,9 @@ def test_an_env_line_stands_above_a_layer() -> None:
     for detail in (Detail.NORMAL, Detail.VERBOSE):
         line = "layer     above 3 set LD_LIBRARY_PATH: ENV LD_LIBRARY_PATH=/opt/lib\n"
         assert line in text_of(report, 160, detail)
+
+
+def test_what_could_not_be_followed_is_told_in_one_line() -> None:
+    ends = ("/init: starts the services of its scan directory", "/run: more")
+    text = text_of(replace(SOUND, startup_open_ends=ends), 100)
+    assert "not followed: /init: starts the services of its scan directory (and 1 more)" in text
