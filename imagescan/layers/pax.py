@@ -17,6 +17,11 @@ MAXIMUM_SPARSE_SEGMENTS = 100_000
 MAXIMUM_CAPABILITY_BYTES = 64  # the kernel's largest struct vfs_ns_cap_data has 24
 
 _CAPABILITY = b"SCHILY.xattr.security.capability"
+_USED = frozenset(
+    b"path linkpath size uid gid SCHILY.xattr.security.capability GNU.sparse.offset GNU.sparse.numbytes"
+    b" GNU.sparse.name GNU.sparse.realsize GNU.sparse.size GNU.sparse.map GNU.sparse.major"
+    b" GNU.sparse.minor".split()
+)
 _NO_NULS_IN_VALUE = frozenset({b"path", b"linkpath", b"uname", b"gname"})
 
 SparseMap = tuple[tuple[int, int], ...]  # (offset, length) of each stretch of data, ascending
@@ -41,6 +46,9 @@ class ExtendedHeader:
     real_size: int | None = None
 
 
+NOTHING_OF_USE = ExtendedHeader()  # most have times only
+
+
 def parse_extended_header(data: bytes) -> ExtendedHeader:
     """Read the records of an ``x`` header.
 
@@ -49,9 +57,12 @@ def parse_extended_header(data: bytes) -> ExtendedHeader:
     Raises:
         CorruptLayer: a record that is none, or a number that is none or negative.
     """
+    found = _records(data)
+    if _USED.isdisjoint([key for key, _ in found]):
+        return NOTHING_OF_USE
     records: dict[bytes, bytes] = {}
     pairs: list[int] = []
-    for key, value in _records(data):
+    for key, value in found:
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             if (key == b"GNU.sparse.offset") is bool(len(pairs) % 2):
                 raise CorruptLayer("a sparse map in an extended header with a part missing")

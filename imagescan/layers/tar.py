@@ -25,6 +25,7 @@ from imagescan.layers.header import (
 from imagescan.layers.pax import (
     MAXIMUM_EXTENDED_HEADER_BYTES,
     MAXIMUM_SPARSE_SEGMENTS,
+    NOTHING_OF_USE,
     ExtendedHeader,
     SparseMap,
     SparseMapReader,
@@ -213,7 +214,10 @@ class TarReader:
 
     def _apply(self, extensions: _Extensions, header: Header, block: bytes) -> Member:
         """Put together what an entry's own header and those before it say (archive/tar Next)."""
-        pax = extensions.header or ExtendedHeader()
+        pax = extensions.header or NOTHING_OF_USE
+        has_long = extensions.long_name is not None or extensions.long_link is not None
+        if pax is NOTHING_OF_USE and not has_long and header[3] != _OLD_SPARSE:
+            return self._member(header)
         name, (mode, uid, gid), size, type_flag, link = header
         member = self._member(
             (
