@@ -30,13 +30,15 @@ _TABLE_SUFFIX = ".libraries"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def load_rules(directories: Iterable[Path] = ()) -> tuple[RuleDocument, ...]:
+def load_rules(directories: Iterable[Path] = (), *, with_examples: bool = True) -> tuple[RuleDocument, ...]:
     """The built-in rules with those of the folders added, a later folder winning; ordered by id.
+
+    To judge by, the built-in ones need no examples: the tests have proven them.
 
     Raises:
         RuleError: a folder or document cannot be read, or two documents of one folder clash.
     """
-    rules = {rule.id: rule for rule in builtin_rules()}
+    rules = {rule.id: rule for rule in builtin_rules(with_examples=with_examples)}
     for directory in directories:
         added = read_folder(directory)
         rules |= {rule.id: rule for rule in added}
@@ -44,9 +46,9 @@ def load_rules(directories: Iterable[Path] = ()) -> tuple[RuleDocument, ...]:
 
 
 @cache
-def builtin_rules() -> tuple[RuleDocument, ...]:
+def builtin_rules(*, with_examples: bool = True) -> tuple[RuleDocument, ...]:
     """The rules that come with imagescan: from the installed package, else from the checkout."""
-    return read_folder(_builtin())
+    return read_folder(_builtin(), with_examples=with_examples)
 
 
 def _builtin() -> Traversable:
@@ -103,7 +105,7 @@ def find_rule(rules: Iterable[RuleDocument], name: str) -> RuleDocument | None:
     return by_id or next((rule for rule in listed if name in rule.aliases), None)
 
 
-def read_folder(folder: Path | Traversable) -> tuple[RuleDocument, ...]:
+def read_folder(folder: Path | Traversable, *, with_examples: bool = True) -> tuple[RuleDocument, ...]:
     """Every document below one folder, ordered by id.
 
     Raises:
@@ -116,7 +118,7 @@ def read_folder(folder: Path | Traversable) -> tuple[RuleDocument, ...]:
     for path, name in _documents(folder, "", MAXIMUM_DEPTH):
         if name.startswith(f"{DATA}/"):
             continue
-        rule = read_document(_read(path, name), name, by_name)
+        rule = read_document(_read(path, name), name, by_name, with_examples=with_examples)
         if rule.id in rules:
             raise RuleError(
                 f"the rule {rule.id} is already in {rules[rule.id].source}",

@@ -23,6 +23,7 @@ from imagescan.rules.yaml_reader import Node, read_yaml
 
 _ID = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 _REQUIRED = frozenset({"id", "title", "detector", "severity", "message", "why", "fix", "examples"})
+_EXAMPLES = "examples"
 _OPTIONAL = frozenset({"parameters", "when", "runtime_message", "references", "status", "aliases"})
 DEFAULT_FIX = "default"
 COMMON_VALUES = frozenset(
@@ -85,14 +86,19 @@ class RuleDocument:
     source: str
 
 
-def read_document(text: str, name: str, detectors: Mapping[str, Detector]) -> RuleDocument:
+def read_document(
+    text: str, name: str, detectors: Mapping[str, Detector], *, with_examples: bool = True
+) -> RuleDocument:
     """Read one rule document; ``name`` is its file's name for messages.
+
+    Without examples, which are most of a document and its last key, it is read up to them only.
 
     Raises:
         RuleError: with the position of what is wrong.
     """
-    root = read_yaml(text, name)
-    fields = _fields(root, _REQUIRED, _OPTIONAL)
+    root = read_yaml(text, name, until=None if with_examples else _EXAMPLES)
+    required = _REQUIRED if with_examples else _REQUIRED - {_EXAMPLES}
+    fields = _fields(root, required, _OPTIONAL)
     detector = _detector(fields["detector"], detectors)
     rule = RuleDocument(
         id=_identifier(fields["id"]),
@@ -108,10 +114,11 @@ def read_document(text: str, name: str, detectors: Mapping[str, Detector]) -> Ru
         references=_optional(fields, "references", Node.texts, ()),
         status=_choice(fields["status"], Status) if "status" in fields else Status.STABLE,
         aliases=_optional(fields, "aliases", Node.texts, ()),
-        examples=_examples(fields["examples"]),
+        examples=_examples(fields[_EXAMPLES]) if with_examples else (),
         source=name,
     )
-    _check_examples(rule, fields["examples"])
+    if with_examples:
+        _check_examples(rule, fields[_EXAMPLES])
     return rule
 
 

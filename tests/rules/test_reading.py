@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,15 @@ def test_aliases_find_their_rule() -> None:
 def test_detectors_do_not_shadow_common_values() -> None:
     for detector in DETECTORS:
         assert not detector.values & COMMON_VALUES, detector.name
+
+
+def test_rules_to_judge_by_are_the_same_without_their_examples() -> None:
+    short = builtin_rules(with_examples=False)
+    assert [replace(rule, examples=()) for rule in builtin_rules()] == list(short)
+    assert not any(rule.examples for rule in short)
+
+
+def test_the_examples_of_each_built_in_rule_come_last() -> None:
+    for rule in builtin_rules():
+        text = (Path(__file__).parents[2] / "rules" / rule.source).read_text()
+        assert re.findall(r"^(\w+):", text, re.MULTILINE)[-1] == "examples"
