@@ -111,6 +111,7 @@ class LoaderStrings:
     musl_architecture: str = ""
     is_gcompat_stub: bool = False
     data_encoding_patch: bool = False  # Debian: a foreign byte order is skipped, not fatal
+    refuses_old_cpus: bool = False  # built for x86-64-v2 or newer, and looks before it does anything
 
 
 @dataclass(frozen=True, slots=True)

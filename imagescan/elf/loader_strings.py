@@ -23,6 +23,7 @@ _LOADER_BANNER = re.compile(
 _LIBC_BANNER = re.compile(
     rb"GNU C Library \(([^)\0]{0,200})\) (?:stable|development) release version (\d{1,3})\.(\d{1,3})"
 )
+_OLD_CPU = b"CPU does not support x86-64-v"  # a baseline build does not have it (x86 init_cpu_features)
 _MUSL = re.compile(rb"musl libc \(([^)\0]{1,60})\)")
 _MUSL_VERSION = re.compile(rb"\0(\d{1,3}\.\d{1,3}\.\d{1,3}(?:-git-[0-9A-Za-z.-]{1,60})?)\0")
 
@@ -55,6 +56,7 @@ def read_loader_strings(content: bytes) -> LoaderStrings | None:
         glibc_version=(int(banner.group(2)), int(banner.group(3))) if banner else None,
         glibc_banner=vendor,
         data_encoding_patch=_has_data_encoding_patch(vendor, directories),
+        refuses_old_cpus=_OLD_CPU in content,
     )
 
 

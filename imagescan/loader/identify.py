@@ -17,6 +17,8 @@ from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import platform_of
 from imagescan.loader.values import LoaderFault, LoaderIdentity, LoaderKind
 
+_LEAST_LEVEL = "x86-64-v2"  # of builds that look at all
+CPU_TOO_OLD = f"Fatal glibc error: CPU does not support {_LEAST_LEVEL}"
 KERNEL_TOO_OLD = "FATAL: kernel too old"
 _NO_KERNEL_CHECK = (2, 36)  # the first glibc that does not look at the kernel's release
 
@@ -92,13 +94,19 @@ def kernel_refusal(
 def loader_refusal(
     filesystem: RootFilesystem, loader: LoaderIdentity, environment: ProcessEnvironment
 ) -> LoaderFault | None:
-    """What glibc's loader says before anything else of a kernel older than it was built for
-    (``DL_SYSDEP_OSCHECK``, elf/rtld.c, until 2.35); None for a kernel that nobody stated. The loader's
-    file has no note of it; the libc of the same build beside it has."""
+    """What glibc's loader says before anything else of a machine that it was not built for; None for
+    what nobody stated.
+
+    A CPU below x86-64-v2 (``init_cpu_features``; the file tells no higher level). A kernel older than the
+    build's (``DL_SYSDEP_OSCHECK``, elf/rtld.c, until 2.35): the loader's file has no note of it, the libc
+    of the same build beside it has.
+    """
     strings = loader.elf.loader_strings if loader.elf else None
-    if not environment.kernel_stated or strings is None or loader.kind is not LoaderKind.GLIBC:
+    if strings is None or loader.kind is not LoaderKind.GLIBC:
         return None
-    if loader.version is None or loader.version >= _NO_KERNEL_CHECK:
+    if strings.refuses_old_cpus and environment.cpu_stated and _LEAST_LEVEL not in environment.cpu:
+        return LoaderFault("cpu-level", loader.path or loader.requested, CPU_TOO_OLD)
+    if not environment.kernel_stated or loader.version is None or loader.version >= _NO_KERNEL_CHECK:
         return None
     for directory in strings.system_directories:
         entry = filesystem.resolve(directory + "libc.so.6").entry

@@ -23,6 +23,7 @@ _TRIPLETS = {"x86_64": "x86_64", "aarch64": "aarch64", "armhf": "arm"}
 _PLATFORMS = {"": "linux/amd64", "arm64": "linux/arm64", "armhf": "linux/arm/v7"}
 _OWN = ("ld-", "libc-", "libc.")  # what works with any release's C library
 _ALL = (*_OWN, "libm", "libpthread", "libdl", "librt", "libresolv", "libutil")
+_HELP = b"You have invoked 'ld.so', the program interpreter for dynamically-linked"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USERS = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 
@@ -92,9 +93,17 @@ def alpine(version: str, musl: str = "1.2.5", machine: str = "amd64") -> Image:
 
 
 @cache
-def red_hat(identifier: str, version: str, suite: str = "bullseye", libc: Part | None = None) -> Image:
+def red_hat(
+    identifier: str,
+    version: str,
+    suite: str = "bullseye",
+    libc: Part | None = None,
+    *,
+    newer_cpu: bool = False,
+) -> Image:
     """A distribution of Red Hat's family: glibc in /lib64, its loader built for that directory. ``libc``
-    replaces the C library of the suite by that of an older release."""
+    replaces the C library of the suite by that of an older release. ``newer_cpu``: the loader has the
+    text (not the code) that a build for x86-64-v2 has in place of a part of its help."""
 
     def entries() -> Mapping[str, Content]:
         files = {**files_of(suite, "libc6"), **files_of(suite, "dash")}
@@ -106,6 +115,11 @@ def red_hat(identifier: str, version: str, suite: str = "bullseye", libc: Part |
         loader = file_of(suite, "libc6", "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2").content
         assert isinstance(loader, bytes)
         changed = built_for(loader, *FEDORA, token="lib64")
+        if newer_cpu:
+            assert _HELP in changed
+            changed = changed.replace(
+                _HELP, b"Fatal glibc error: CPU does not support x86-64-v%d\n".ljust(len(_HELP))
+            )
         moved["usr/lib64/ld-linux-x86-64.so.2"] = File(changed, mode=0o755)
         if libc is not None:
             moved["usr/lib64/libc.so.6"] = libc.entry()

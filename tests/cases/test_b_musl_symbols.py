@@ -270,7 +270,8 @@ CASES = (
             Find(
                 "loader/plugin-refuses-dlopen",
                 TLS_MODULE,
-                f"Error relocating {TLS_MODULE}: x: initial-exec TLS resolves to dynamic definition in {TLS_MODULE}",
+                f"Error relocating {TLS_MODULE}: x: "
+                f"initial-exec TLS resolves to dynamic definition in {TLS_MODULE}",
                 severity="warning",
                 tier="plugin",
                 certainty="conditional",

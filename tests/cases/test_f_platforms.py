@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.cases.bases import alpine, debian, scratch
+from tests.cases.bases import alpine, debian, red_hat, scratch
 from tests.cases.case import Case, Find, Run
 from tests.cases.checks import *  # noqa: F403 - the tests of every family
 from tests.cases.images import Image, Layer
@@ -80,6 +80,11 @@ def translate(suite: str, *flags: str) -> Image:
     return base.layer("RUN pip install ctranslate2", {TRANSLATE: module}).starts(PYTHON)
 
 
+def ubi(*, newer_cpu: bool = False) -> Image:
+    base = red_hat("rhel", "9", "bookworm", newer_cpu=newer_cpu)
+    return base.layer(COPY, {"/usr/local/bin/app": Program(gnu("2.34"))}).starts("app")
+
+
 CASES = (
     Case(
         "F01",
@@ -151,6 +156,27 @@ CASES = (
         sound=leveled("-Wl,-z,x86-64-v2"),
         options=("--cpu", "x86-64-v3"),
         run=Run(("/usr/local/bin/app",)),
+    ),
+    Case(
+        "F08",
+        "Fatal glibc error: CPU does not support x86-64-v2",
+        ubi(newer_cpu=True),
+        (
+            Find(
+                "abi/cpu-level-too-high",
+                "/usr/local/bin/app",
+                "Fatal glibc error: CPU does not support x86-64-v2",
+                words=("/lib64/ld-linux-x86-64.so.2",),
+                fix=("a base that is built for it",),
+            ),
+        ),
+        ubi(),
+        options=("--cpu", "x86-64"),
+    ),
+    Case(
+        "F08",
+        "a base for x86-64-v2, and nobody said that the machines are older: nothing",
+        sound=ubi(newer_cpu=True),
     ),
     Case(
         "F09",
