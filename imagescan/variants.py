@@ -8,7 +8,7 @@ runtime identifiers, Android ABIs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -82,6 +82,21 @@ def _builtin_words() -> Mapping[str, _Meaning]:
     return MappingProxyType({**words, **_JOINED})
 
 
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern for any of these words that looks at each character once: names may be long."""
+    tails: dict[str, list[str]] = {}
+    ends = False
+    for word in words:
+        if word:
+            tails.setdefault(word[0], []).append(word[1:])
+        else:
+            ends = True
+    if not tails:
+        return ""
+    branches = "|".join(re.escape(first) + _any_of(rest) for first, rest in sorted(tails.items()))
+    return f"(?:{branches}){'?' if ends else ''}"
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Words (lower case) with the system, architecture and C library that each names."""
@@ -90,8 +105,7 @@ class Vocabulary:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        words = "|".join(map(re.escape, sorted(self.words, key=lambda word: (-len(word), word))))
-        return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
+        return re.compile(rf"(?<![A-Za-z0-9]){_any_of(self.words)}(?![A-Za-z0-9])", re.IGNORECASE | re.ASCII)
 
     def joined(self, more: Mapping[str, tuple[str, str, str]]) -> Vocabulary:
         """This with more words, which win."""

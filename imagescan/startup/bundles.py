@@ -22,6 +22,8 @@ from imagescan.startup.plugin_families import FAMILIES, PluginFamily
 from imagescan.startup.plugins import PluginHosts
 from imagescan.variants import BUILTIN, Variant, Vocabulary
 
+MAXIMUM_PATH = 1024  # characters of a path that is compared with patterns; real ones have less than 400
+
 _BY_NAME = {family.name: family for family in FAMILIES}
 HOSTS: Mapping[str, PluginFamily] = {
     "java": _BY_NAME["Java native library"],
@@ -67,8 +69,15 @@ class BundleLoader:
             position = match.end()
         return re.compile("".join((*parts, re.escape(self.pattern[position:]))), re.DOTALL)
 
+    @cached_property
+    def _part(self) -> str:
+        """The longest text that every such path has: most paths are told by it alone."""
+        return max(_PLACES.split(self.pattern), key=len)
+
     def match(self, path: str) -> re.Match[str] | None:
-        """Whether a path is laid out so."""
+        """Whether a path is laid out so; a path longer than ``MAXIMUM_PATH`` never is."""
+        if self._part not in path or len(path) > MAXIMUM_PATH:
+            return None
         return self._compiled.fullmatch(path)
 
 

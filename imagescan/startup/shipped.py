@@ -20,7 +20,7 @@ from imagescan.startup.bundles import Bundle, BundleKnowledge, host_programs
 from imagescan.startup.dormant import sleeps_by_path
 from imagescan.startup.plugins import PluginHosts
 from imagescan.startup.unpacked import InUse, judge_directories
-from imagescan.startup.wheels import interpreters, judge_wheels
+from imagescan.startup.wheels import interpreters, judge_wheel_files, judge_wheels
 
 WHEEL_FILE = ".dist-info/WHEEL"
 
@@ -69,6 +69,7 @@ def judge_shipped(
     bundles = [*archived.bundles, *judge_directories(every, programs, knowledge, in_use)]
     pythons = interpreters(host_programs(hosts, "python"), files.elves)
     bundles += judge_wheels(files.wheels, files.elves, pythons)
+    bundles += judge_wheel_files((one.path for one in files.archives if one.path.endswith(".whl")), pythons)
     sleeping = frozenset(path for one in bundles for path in one.members if path in every)
     return ShippedCode(archived.plugins, tuple(bundles), sleeping, archived.exhausted)
 

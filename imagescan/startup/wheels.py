@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagescan.elf.facts import ElfFacts
@@ -25,6 +25,7 @@ _METADATA = re.compile(r"(.*)/([^/]+)-([^/-]+)\.dist-info/WHEEL")
 _TAG = re.compile(r"^Tag:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _PYTHON = re.compile(r"(cp|py)(\d)(\d*)")
 _DIRECTORY = re.compile(r"/python(\d)\.(\d+)/")
+_WHEEL_NAME = re.compile(r"(.*/)([^/-]+)-([^/-]+)(?:-\d[^/-]*)?-([^/-]+-[^/-]+-[^/-]+)\.whl")
 _FILE_TAG = re.compile(r"\.cpython-(\d)(\d+)[a-z]*-[^/]*\.so$")
 _NAMED = re.compile(r"(?:lib)?python(\d)\.(\d+)")
 _SITE = re.compile(r"(.*/(?:site|dist)-packages)/([^/]+)")
@@ -176,6 +177,34 @@ def _bundle(directory: str, wheels: Sequence[_Wheel], asked: Sequence[Interprete
         variants=listed(f"{one.name}: {', '.join(one.tags[:3])}" for one in wheels),
         members=tuple(sorted(one.path for one in wheels)),
     )
+
+
+def judge_wheel_files(paths: Iterable[ImagePath], pythons: Sequence[Interpreter]) -> Iterator[Bundle]:
+    """Wheels with native code that lie in the image, to be installed later, where none of a release is
+    for a Python of the image.
+
+    Args:
+        paths: the wheels that have native code.
+        pythons: the image's interpreters; without one nothing is judged.
+    """
+    releases: dict[tuple[str, str, str], list[tuple[ImagePath, str]]] = defaultdict(list)
+    for path in paths if pythons else ():
+        match = _WHEEL_NAME.fullmatch(path)
+        if match is not None and not sleeps_by_path(path):
+            releases[match[1], match[2], match[3]].append((path, match[4]))
+    for (_, name, version), found in releases.items():
+        if any(tag_fits(tag, one) for _, tag in found for one in pythons):
+            continue
+        yield Bundle(
+            kind="wheel",
+            name=f"{name} {version}",
+            path=found[0][0],
+            host=pythons[0].program.path,
+            wanted=str(pythons[0]),
+            variants=listed(tag for _, tag in found),
+            members=tuple(path for path, _ in found),
+            optional=True,
+        )
 
 
 def _modules(

@@ -49,13 +49,13 @@ def unusable_bundles(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
             runtime_message=_message(bundle),
             trail=_trail(bundle),
             blame=blame_present(facts, outer_path(bundle.path)),
-            condition=f"when {bundle.host} loads it",
+            condition=f"when {'it is installed' if bundle.kind == 'wheel' else f'{bundle.host} loads it'}",
         )
 
 
 def _place(bundle: Bundle) -> str:
     """Where people look for it: the archive, the package, the directory."""
-    if bundle.kind == "archive":
+    if bundle.kind in ("archive", "wheel"):
         return outer_path(bundle.path)
     if bundle.kind == "python" and bundle.path.endswith("/WHEEL"):
         return bundle.path.rsplit("/", 2)[0]
@@ -102,7 +102,7 @@ def _remedy(facts: ImageFacts, bundle: Bundle) -> str:
     if bundle.kind == "dotnet":
         rid = f"linux-{'musl-' if musl else ''}{_RID_CPUS.get(cpu, cpu)}"
         return f"Publish for the image: dotnet publish -r {rid}."
-    if bundle.kind == "python":
+    if bundle.kind in ("python", "wheel"):
         tag = f"{'musllinux_1_2' if musl else 'manylinux2014'}_{_WHEEL_CPUS.get(cpu, cpu)}"
         return (
             "Install with the image's own Python, in the image or in a stage of it; or fetch wheels for it: "
