@@ -226,13 +226,20 @@ def _open_plugins(
     start: Callable[[], LoaderProcess], plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
 ) -> WholeLinkMap:
     """Start a program, let it open plugins by path; what is missing is missing for the last."""
+    process = _loaded(start)
     opened: list[tuple[FileEntry, ElfFacts]] = []
-    for plugin in plugins:
-        process = start()
-        process.load()
+    for plugin in plugins[:-1]:
+        if not process.dlopen(*plugin, now=now).obstacles:
+            opened.append(plugin)
+            continue
+        # What cannot be opened is unloaded again, with all that it brought in.
+        process = _loaded(start)
         for earlier in opened:
             process.dlopen(*earlier, now=now)
-        link_map = process.dlopen(*plugin, now=now)
-        # What cannot be opened is unloaded again, with all that it brought in.
-        opened += [] if link_map.obstacles else [plugin]
-    return link_map
+    return process.dlopen(*plugins[-1], now=now)
+
+
+def _loaded(start: Callable[[], LoaderProcess]) -> LoaderProcess:
+    process = start()
+    process.load()
+    return process
