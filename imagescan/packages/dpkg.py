@@ -59,15 +59,15 @@ def read_status(data: bytes) -> Iterator[Package]:
             fields.get("Architecture", ""),
             source,
             PackageManager.DPKG,
-            _optional(fields),
+            *_related(fields),
         )
 
 
-def _optional(fields: dict[str, str]) -> tuple[str, ...]:
-    """The packages that relationship fields (deb822; Debian Policy 7.1) name as wanted, not as needed."""
-    needed = {name for field in _DEPENDING for name in _RELATED.findall(fields.get(field, ""))}
+def _related(fields: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The packages that relationship fields (deb822; Debian Policy 7.1) name as needed, and as wanted."""
+    needed = dict.fromkeys(name for field in _DEPENDING for name in _RELATED.findall(fields.get(field, "")))
     wanted = (name for field in _OPTIONAL for name in _RELATED.findall(fields.get(field, "")))
-    return tuple(dict.fromkeys(name for name in wanted if name not in needed))
+    return tuple(needed), tuple(dict.fromkeys(name for name in wanted if name not in needed))
 
 
 def _paragraphs(data: bytes) -> Iterator[dict[str, str]]:

@@ -31,14 +31,15 @@ class PackageManager(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Package:
     """One installed package. ``source`` is the name of the source package that it was built from;
-    ``version`` is whole, with epoch and revision; unknown texts are empty. ``optional`` are the names of
-    packages that it recommends or suggests and does not depend on (dpkg only)."""
+    ``version`` is whole, with epoch and revision; unknown texts are empty. ``needed`` are the names of
+    packages that it depends on, ``optional`` those that it only recommends or suggests (dpkg only)."""
 
     name: str
     version: str
     architecture: str
     source: str
     manager: PackageManager
+    needed: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -158,7 +158,7 @@ def _finding(finding: Finding, detail: Detail) -> Iterator[RenderableType]:
         rows.append(("when", safe(finding.condition)))
     if len(finding.items) > 1 or any(item not in finding.message for item in finding.items):
         rows.append(("missing", _listed(finding.items, ", ", detail)))
-    others = tuple(path for path in finding.requesters if path != finding.object)
+    others = tuple(path for path in finding.requesters if path not in (finding.object, *finding.items))
     if others:
         rows.append(("needed by", _listed(others, ", ", detail)))
     if finding.owner:

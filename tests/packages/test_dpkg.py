@@ -57,6 +57,21 @@ def test_a_file_is_its_packages() -> None:
     assert found.unread == ()
 
 
+def test_what_a_package_needs_and_what_it_only_wants() -> None:
+    status = b"""\
+Package: player
+Version: 1
+Pre-Depends: init-tools (>= 1.5~)
+Depends: libc6 (>= 2.36), libodd1:any | libodd0
+Recommends: libsound2 [amd64] | libsound1, libc6
+Suggests: libfilm3 (>= 3), libsound2
+Enhances: desktop
+"""
+    (package,) = ownership(**{"/var/lib/dpkg/status": status}).packages
+    assert package.needed == ("init-tools", "libc6", "libodd1", "libodd0")
+    assert package.optional == ("libsound2", "libsound1", "libfilm3")
+
+
 def test_a_package_of_which_only_the_configuration_is_left_owns_nothing() -> None:
     assert ownership().owner("/etc/gone") is None
     assert [package.name for package in ownership().packages] == ["libdemo1", "shadow-demo"]

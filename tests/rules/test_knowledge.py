@@ -122,6 +122,34 @@ def test_t119_a_driver_library_that_the_container_runtime_injects_is_a_note_and_
     assert finding.condition == "unless injected by the NVIDIA container runtime"
 
 
+@pytest.mark.parametrize(
+    ("library", "runtime"),
+    [
+        ("libcuda.so.1", "the NVIDIA container runtime"),
+        ("libnvidia-ptxjitcompiler.so.1", "the NVIDIA container runtime"),
+        ("libEGL_nvidia.so.0", "the NVIDIA container runtime"),
+        ("libnvcuvid.so.1", "the NVIDIA container runtime"),
+        ("libnvidia-egl-gbm.so.1", "the NVIDIA container runtime"),
+        ("libdxcore.so", "the NVIDIA container runtime on WSL 2"),
+        ("libnvrm_gpu.so", "the NVIDIA container runtime on Jetson boards"),
+        ("libascend_hal.so", "the Ascend Docker runtime"),
+        # What the image itself must have: CUDA's own libraries, the dispatchers, other vendors' drivers.
+        ("libcudart.so.12", ""),
+        ("libcublas.so.12", ""),
+        ("libcudnn.so.9", ""),
+        ("libnccl.so.2", ""),
+        ("libGL.so.1", ""),
+        ("libEGL.so.1", ""),
+        ("libOpenCL.so.2", ""),
+        ("libamdhip64.so.6", ""),
+        ("libze_loader.so.1", ""),
+        ("libmali.so.1", ""),
+    ],
+)
+def test_what_runtimes_inject_and_what_they_do_not(library: str, runtime: str) -> None:
+    assert builtin_knowledge().injected_by(library) == runtime
+
+
 def test_a_users_broken_data_is_told_when_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.yaml").write_text("kind: [")

@@ -89,7 +89,17 @@ def test_apk_finds_a_package_by_what_it_provides() -> None:
     ("system", "library", "advice"),
     [
         ("ID=ubuntu\\nVERSION_ID=24.04\\n", "libaio.so.1", "libaio1t64"),
+        ("ID=ubuntu\\nVERSION_ID=25.10\\n", "libaio.so.1", "libaio1t64"),
+        ("ID=debian\\nVERSION_ID=13\\n", "libaio.so.1", "libaio1t64"),
         ("ID=rhel\\nVERSION_ID=9.4\\n", "libcrypt.so.1", "dnf install -y libxcrypt-compat"),
+        (
+            "ID=rocky\\nID_LIKE='rhel centos fedora'\\nVERSION_ID=9.4\\n",
+            "libcrypt.so.1",
+            "dnf install -y libxcrypt-compat",
+        ),
+        ("ID=fedora\\nVERSION_ID=43\\n", "libcrypt.so.1", "dnf install -y libxcrypt-compat"),
+        ("ID=amzn\\nID_LIKE=fedora\\nVERSION_ID=2023\\n", "libcrypt.so.1", "dnf install -y libxcrypt-compat"),
+        ("ID=ol\\nID_LIKE=fedora\\nVERSION_ID=10.0\\n", "libcrypt.so.1", "dnf install -y libxcrypt-compat"),
         ("ID=fedora\\nVERSION_ID=41\\n", "libnsl.so.1", "dnf install -y libnsl"),
         ("ID=debian\\nVERSION_ID=12\\n", "libssl.so.1.1", "OpenSSL 3 (libssl.so.3)"),
     ],

@@ -52,7 +52,6 @@ def requires(host: str, package: str) -> Started:
     return Started((host, "-e", f"require('{MODULES}/{package}')"), {"HOME": "/tmp"})
 
 
-_CACA = "/usr/lib/x86_64-linux-gnu/caca/libgl_plugin.so.0.0.0"
 BREAKS = (
     Break(
         "servers",
@@ -69,22 +68,6 @@ BREAKS = (
         "collectd's Java plugin needs a Java runtime, and its libjvm.so on the search path",
         Opened("/usr/sbin/collectd", "/usr/lib/collectd/java.so"),
         "libjvm.so: cannot open shared object file",
-    ),
-    Break(
-        "desktop",
-        "loader/library-missing",
-        (_CACA,),
-        "libcaca0 names no package of the libraries that its OpenGL driver needs",
-        Opened("/usr/bin/ffmpeg", _CACA),
-        "cannot open shared object file",
-    ),
-    Break(
-        "newer",
-        "loader/library-missing",
-        (_CACA,),
-        "libcaca0 names no package of the libraries that its OpenGL driver needs",
-        Opened("/usr/bin/ffmpeg", _CACA),
-        "cannot open shared object file",
     ),
     Break(
         "newer",

@@ -7,7 +7,7 @@ of the rule for that problem, and every later check passes it over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 from imagescan.elf.facts import ElfKind
@@ -66,11 +66,19 @@ def _is_program(found: ObjectFacts) -> bool:
     return found.elf.kind in (ElfKind.PROGRAM, ElfKind.STATIC) and is_executable(found.entry)
 
 
-def linked_subjects(facts: ImageFacts) -> Iterator[tuple[ObjectFacts, LinkMap]]:
-    """Subjects that get as far as their dynamic loader."""
+def linked_subjects(
+    facts: ImageFacts, concerned: Callable[[ObjectFacts, LinkMap], object] | None = None
+) -> Iterator[tuple[ObjectFacts, LinkMap]]:
+    """Subjects that get as far as their dynamic loader.
+
+    Args:
+        concerned: a cheap question that tells of most subjects that they are of no interest.
+    """
     for found in subjects(facts):
         link_map = found.in_use
-        if link_map is not None and start_problem(facts, found) is None:
+        if link_map is None or (concerned is not None and not concerned(found, link_map)):
+            continue
+        if start_problem(facts, found) is None:
             yield found, link_map
 
 
@@ -153,7 +161,7 @@ def trail_lines(steps: tuple[SearchStep, ...]) -> tuple[TrailLine, ...]:
     return tuple(
         TrailLine(
             f"{step.source.value} of {step.owner}" if step.owner else step.source.value,
-            step.candidate,
+            step.candidate or step.directory,
             step.outcome.value,
             step.detail,
         )

@@ -29,9 +29,7 @@ def found_by_directory(facts: ImageFacts, parameters: Parameters) -> Iterable[Ob
     """Objects that a loader found by a relative path: started elsewhere, the program does not find them."""
     directory = "/" + facts.manifest.config.working_dir.lstrip("/")
     candidates = _candidates(facts, directory)
-    for found, linked in linked_subjects(facts) if candidates else ():
-        if found.path not in candidates:
-            continue
+    for found, linked in linked_subjects(facts, lambda found, _: found.path in candidates):
         link_map = whole(linked)
         for one in _relative(link_map):
             yield Observation(

@@ -22,7 +22,7 @@ from imagescan.rules.detectors.common import (
     wants_another_libc,
     whole,
 )
-from imagescan.rules.detectors.optional import optional_package
+from imagescan.rules.detectors.optional import OptionalPackage, optional_package
 from imagescan.rules.detectors.registry import Detector, Parameters, package_table, table, text
 from imagescan.rules.messages import library_missing
 from imagescan.rules.observation import Observation
@@ -31,7 +31,7 @@ from imagescan.startup.platforms import machine_name
 
 VALUES = frozenset(
     {"library", "requester", "reason", "places", "directory", "stopped_by", "machine", "runtime"}
-    | {"optional", "package"}
+    | {"optional", "package", "relation"}
 )
 MAXIMUM_BLAMED = 500  # causes whose layer is looked for; one file may need 65,000 libraries
 MAXIMUM_DIRECTORIES = 20  # searched directories above which a lost link is looked for
@@ -49,7 +49,7 @@ class LibraryProblem(StrEnum):
     WRONG_ARCHITECTURE = "wrong-architecture"  # only files of another machine or class
     KERNEL_TOO_OLD = "kernel-too-old"  # one would do, but asks for a newer kernel
     INJECTED = "injected"  # a container runtime brings it
-    OPTIONAL = "optional"  # the plugin's package only recommends or suggests the package that has it
+    OPTIONAL = "optional"  # the plugin's package does not depend on the package that has it
 
 
 def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
@@ -62,8 +62,8 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     injected = table(parameters, "injected")
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
-    for found, linked in linked_subjects(facts):
-        link_map = whole(linked) if linked.missing else linked
+    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing):
+        link_map = whole(linked)
         for resolution in link_map.missing:
             if wants_another_libc(link_map, resolution):
                 continue  # told by the rule for mixed builds
@@ -75,11 +75,11 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
                 continue
             places = _places(facts, found.elf, name)
             problem = _problem(facts, found, resolution, places)
-            optional = ("", "")
+            optional = None
             if problem is LibraryProblem.MISSING and found.tier is Tier.PLUGIN:
                 requester = link_map.objects[resolution.requester].real
                 optional = optional_package(facts, packages, requester, name)
-                problem = LibraryProblem.OPTIONAL if optional[0] else problem
+                problem = LibraryProblem.OPTIONAL if optional else problem
             if problem is wanted:
                 seen = _Seen(found, link_map, resolution, wanted, places, optional)
                 if seen.cause not in blamed:
@@ -91,14 +91,14 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """One needed entry of one subject that nothing satisfies. ``optional`` names the package that would
-    bring it and the one that only recommends or suggests that."""
+    bring it."""
 
     found: ObjectFacts
     link_map: LinkMap
     resolution: Resolution
     problem: LibraryProblem
     places: tuple[ImagePath, ...]
-    optional: tuple[str, str] = ("", "")
+    optional: OptionalPackage | None = None
 
     @property
     def requester(self) -> str:
@@ -177,8 +177,9 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
             "stopped_by": seen.stopped_by,
             "machine": machine_name(found.elf),
             "runtime": "",
-            "optional": seen.optional[0],
-            "package": seen.optional[1],
+            "optional": seen.optional.name if seen.optional else "",
+            "package": seen.optional.owner if seen.optional else "",
+            "relation": seen.optional.relation if seen.optional else "",
         },
         runtime_message=library_missing(link_map, resolution, is_program=found.tier is not Tier.PLUGIN),
         trail=missing_trail(resolution),

@@ -23,8 +23,12 @@ def loader_faults(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
     Parameters: ``fault``, and ``harmless``: whether the program starts all the same.
     """
     wanted = text(parameters, "fault")
-    for found, linked in linked_subjects(facts):
-        link_map = whole(linked) if any(fault.code == wanted for fault in linked.faults) else linked
+
+    def concerned(_: ObjectFacts, linked: LinkMap) -> bool:
+        return any(fault.code == wanted for fault in linked.faults)
+
+    for found, linked in linked_subjects(facts, concerned):
+        link_map = whole(linked)
         for fault in link_map.faults:
             if fault.code != wanted or (found.tier is Tier.PLUGIN and parameters["harmless"]):
                 continue

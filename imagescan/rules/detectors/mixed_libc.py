@@ -38,8 +38,8 @@ def mixed_builds(facts: ImageFacts, parameters: Parameters) -> Iterable[Observat
     """Objects of a link map that were linked against another libc than the program; one cause is one of
     them. Certain where the loader misses what they ask for, else latent."""
     candidates = _candidates(facts)
-    for found, linked in linked_subjects(facts) if candidates else ():
-        if found.path not in candidates or _by_gcompat(linked):
+    for found, linked in linked_subjects(facts, lambda found, _: found.path in candidates):
+        if _by_gcompat(linked):
             continue
         link_map = whole(linked)
         for one in link_map.objects[1:]:

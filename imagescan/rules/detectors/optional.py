@@ -1,25 +1,38 @@
-"""Plugins that a distribution ships although it only recommends or suggests what they need.
+"""Plugins that a distribution ships although it does not depend on what they need.
 
 A plugin's path and the library that it misses enter; the package that would bring it leaves, where the
-image's own database says that the plugin's package can do without. Debian Policy sections 7.2
-(Recommends, Suggests) and 8.1 (names of shared library packages).
+image's own database says that the plugin's package can do without: it only recommends or suggests that
+package (tc's q_atm.so), or does not name it at all (the OpenGL driver of libcaca). Debian Policy sections
+7.2 (Recommends, Suggests) and 8.1 (names of shared library packages).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from imagescan.facts import ImageFacts
+from imagescan.packages.values import PackageManager
 
 _SONAME = re.compile(r"(?P<stem>[^/]+)\.so\.(?P<version>[^/]+)")
 
 
+class OptionalPackage(NamedTuple):
+    """The package that has a library, and the plugin's package, which ``relation`` says can do without."""
+
+    name: str
+    owner: str
+    relation: str
+
+
 def optional_package(
     facts: ImageFacts, packages: Mapping[str, tuple[str, ...]], plugin: str, library: str
-) -> tuple[str, str]:
-    """The package that has the library, and the plugin's package, which only recommends or suggests that
-    one; two empty texts where it is not so or not known.
+) -> OptionalPackage | None:
+    """The package that a distribution leaves optional, or None where it is not so or not known.
+
+    A package that names the library's package nowhere must be of the release itself: what a vendor forgot
+    to depend on is a fault. A library that an installed package brought was removed since.
 
     Args:
         packages: the packages of the image's release, by library; may be empty.
@@ -27,11 +40,20 @@ def optional_package(
         library: its file name.
     """
     owner = facts.ownership.owner(plugin)
-    if owner is None or not owner.optional:
-        return "", ""
-    having = dict.fromkeys((*packages.get(library, ()), *policy_names(library)))
-    found = next((name for name in having if name in owner.optional), "")
-    return found, owner.name if found else ""
+    if owner is None or owner.manager is not PackageManager.DPKG or facts.ownership.bringing(library):
+        return None
+    known = packages.get(library, ())
+    for name in dict.fromkeys((*known, *policy_names(library))):
+        if name in owner.optional:
+            return OptionalPackage(name, owner.name, f"it only recommends or suggests {name}")
+    if not known or not owner.needed or set(known) & set(owner.needed) or not _is_of(packages, owner.name):
+        return None
+    return OptionalPackage(known[0], owner.name, f"it is installed without {known[0]}")
+
+
+def _is_of(packages: Mapping[str, tuple[str, ...]], name: str) -> bool:
+    """Whether a release that has these libraries has the package (and libraries in it)."""
+    return any(name in having for having in packages.values())
 
 
 def policy_names(library: str) -> Iterator[str]:

@@ -30,6 +30,7 @@ VALUES = frozenset({"path", "owner", "directory", "open_at", "account", "how", "
 
 _RUN_PATHS = (How.RPATH, How.RUNPATH)
 _SET_USER_ID, _SET_GROUP_ID, _GROUP_EXECUTE, _OTHERS_EXECUTE = 0o4000, 0o2000, 0o010, 0o011
+_EMPTY = "an empty element"
 _ELSEWHERE = "when it is started in a directory that another user can write"
 
 
@@ -57,8 +58,8 @@ def run_path_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
         yield from _relative_environment(facts)
     suspects = {found.path for found in facts.objects if _suspect(found, writers)}
     candidates = reaching(facts, suspects)
-    for found, linked in linked_subjects(facts) if candidates else ():
-        if found.path in candidates and not rights_gained(found.entry):
+    for found, linked in linked_subjects(facts, lambda found, _: found.path in candidates):
+        if not rights_gained(found.entry):
             link_map = whole(linked)
             for step in _searches(link_map, suspects):
                 yield from _observe(facts, writers, problem, (found, link_map, step))
@@ -115,20 +116,27 @@ def _observe(
         object=owner,
         tier=found.tier,
         certainty=Certainty.CONDITIONAL if relative or found.tier is Tier.PLUGIN else Certainty.CERTAIN,
-        items=(directory or '""',),
+        items=(directory or _EMPTY,),
         related=(found.path,) if found.path != owner else (),
-        values=_values(owner, directory, opening, found.path),
+        values=_values(owner, directory, opening, _starts(found)),
         trail=trail_lines((step,)),
         blame=_blame(facts, owner, opening),
         condition=_ELSEWHERE if relative else "",
     )
 
 
+def _starts(found: ObjectFacts) -> str:
+    """Who is started where the object comes to be loaded."""
+    if found.tier is not Tier.PLUGIN:
+        return found.path
+    return found.opened.host if found.opened else "the program that opens it"
+
+
 def _values(
     owner: str, directory: str, opening: Opening | None, program: str, rights: str = ""
 ) -> dict[str, str]:
     return {
-        "path": directory or "an empty element, the current directory",
+        "path": directory or f"{_EMPTY} (the current directory)",
         "owner": owner,
         "directory": directory,
         "open_at": opening.path if opening else "",
@@ -201,10 +209,8 @@ class _Element(NamedTuple):
 
 
 def _privileged(facts: ImageFacts, writers: Writers) -> Iterator[Observation]:
-    for found, linked in linked_subjects(facts):
+    for found, linked in linked_subjects(facts, lambda found, _: rights_gained(found.entry)):
         rights = rights_gained(found.entry)
-        if not rights:
-            continue
         link_map = whole(linked)
         owner_id = found.entry.uid if found.entry.mode & _SET_USER_ID else 0
         for element in _secure_elements(link_map):
@@ -217,7 +223,7 @@ def _privileged(facts: ImageFacts, writers: Writers) -> Iterator[Observation]:
                 cause=(found.path, owner, element.directory),
                 object=found.path,
                 tier=found.tier,
-                items=(element.directory or '""',),
+                items=(element.directory or _EMPTY,),
                 related=(owner,) if owner != found.path else (),
                 values=_values(owner, element.directory, opening, found.path, rights),
                 trail=(

@@ -37,8 +37,8 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
     """
     wanted = Binding(text(parameters, "binding"))
     providers: dict[str, tuple[str, ...]] = {}
-    for found, linked in linked_subjects(facts):
-        if not linked.missing_symbols or (found.tier is Tier.PLUGIN and found.opened is None):
+    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing_symbols):
+        if found.tier is Tier.PLUGIN and found.opened is None:
             continue
         link_map = whole(linked)
         requesters: dict[str, list[MissingSymbol]] = {}

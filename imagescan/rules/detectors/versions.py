@@ -43,8 +43,8 @@ def missing_versions(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
     """
     sufferers: dict[str, list[tuple[ObjectFacts, LinkMap]]] = {}
     missing: dict[str, dict[tuple[str, str], MissingVersion]] = {}
-    for found, linked in linked_subjects(facts):
-        link_map = whole(linked) if linked.missing_versions else linked
+    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing_versions):
+        link_map = whole(linked)
         for one in link_map.missing_versions:
             if not one.weak:
                 real = real_path(link_map, one.needed_by)
