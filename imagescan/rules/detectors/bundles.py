@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imagescan.archives.values import outer_path
+from imagescan.archives.values import JOINT, outer_path
 from imagescan.facts import ImageFacts
 from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.loader.values import LinkMap, LoaderKind
@@ -26,14 +26,15 @@ _WHEEL_CPUS = {"amd64": "x86_64", "386": "i686", "arm64": "aarch64", "arm": "arm
 
 
 def unusable_bundles(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
-    """Bundles without a build that the image's own host could load; one cause is one bundle.
+    """Bundles without a build that the image's own host could load; one cause is one bundle, or the
+    libraries of one loader in one archive.
 
     Certain failures do not exist here: whether the host asks for it is the program's business. Latent
     are those that the host goes on without, as far as is known.
     """
     for bundle in facts.bundles:
         yield Observation(
-            cause=(bundle.kind, bundle.name, bundle.path),
+            cause=(bundle.kind, bundle.name, bundle.path.rpartition(JOINT)[0] or bundle.path),
             object=bundle.path,
             tier=Tier.PLUGIN,
             certainty=Certainty.LATENT if bundle.optional else Certainty.CONDITIONAL,
