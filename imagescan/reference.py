@@ -28,6 +28,12 @@ _ARCHITECTURES = {
     "ppc64el": ("ppc64le", ""),
 }
 
+ARCHITECTURES = (
+    "amd64", "386", "arm64", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64le", "mips64", "mipsle",
+    "mips", "ppc64", "sparc64", "wasm",
+)  # fmt: skip
+SYSTEMS = ("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris", "wasi", "wasip1")
+
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_API_HOST = "registry-1.docker.io"
 _DEFAULT_TAG = "latest"
@@ -94,6 +100,21 @@ class Platform:
             )
         architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
         return cls(parts[0], architecture, parts[2] if len(parts) == 3 else variant).normalised()
+
+    @classmethod
+    def wished(cls, text: str) -> Platform:
+        """Read what a user asks for: a system and an architecture that Go knows (GOOS, GOARCH).
+
+        Raises:
+            InvalidReference: as ``parse``, or nothing is built for such a platform.
+        """
+        wanted = cls.parse(text)
+        if wanted.os not in SYSTEMS or wanted.architecture not in ARCHITECTURES:
+            raise InvalidReference(
+                f"no such platform: {text[:100]!r}",
+                advice=f"say all, or linux/ and one of {', '.join(ARCHITECTURES)}",
+            )
+        return wanted
 
     @classmethod
     def host(cls) -> Platform:

@@ -231,7 +231,7 @@ def _remarks(facts: ImageFacts, options: ScanOptions) -> Iterator[Remark]:
 def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
     if platform is None or platform == "all":
         return "all" if platform else None
-    return Platform.parse(platform)
+    return Platform.wished(platform)
 
 
 def _read_layers(

@@ -72,7 +72,8 @@ def why(context: Context, image: str, name: str) -> ExitCode:
     """Show who needs an object, where it was looked for, and what the layers did to it.
 
     Raises:
-        ImageScanError: the image cannot be read, or the wish is for JSON.
+        ImageScanError: the image cannot be read, nothing in it has to do with the name, or the wish is
+            for JSON.
     """
     from imagescan.reports.tree import why_text
 
@@ -80,22 +81,34 @@ def why(context: Context, image: str, name: str) -> ExitCode:
         raise UsageError("why has no JSON", advice="use imagescan tree IMAGE -o json --trail")
     terminal, settings = context.terminal(context.stdout), context.settings
     trail = settings.trail or settings.verbose
+    scans = scan_with_progress(context, image)
+    histories = [_histories(scanned, name) for scanned in scans]
+    if not any(found or _is_known(scanned, name) for scanned, found in zip(scans, histories, strict=True)):
+        advice = "give a soname or a path; imagescan tree IMAGE shows what there is"
+        raise NotFound(f"nothing in the image has or needs {name!r}", where=image, advice=advice)
     texts = [
-        why_text(scanned.links, name, _histories(scanned, name), terminal, trail=trail)
-        for scanned in scan_with_progress(context, image)
+        why_text(scanned.links, name, found, terminal, trail=trail)
+        for scanned, found in zip(scans, histories, strict=True)
     ]
     context.say("\n".join(texts))
     return ExitCode.PASSED
 
 
+def _is_known(scanned: ScannedImage, name: str) -> bool:
+    from imagescan.reports.tree import matching, requests
+
+    return bool(matching(scanned.links, name)) or next(requests(scanned.links, name), None) is not None
+
+
 def _histories(scanned: ScannedImage, name: str) -> dict[str, tuple[Blame, ...]]:
     """What the layers did to each path that has to do with ``name``: itself, what answered to it,
-    and every place where it was looked for."""
-    from imagescan.reports.tree import matching, requests
+    and every place where it was looked for; of what is preloaded also the file that says so."""
+    from imagescan.reports.tree import PRELOADED, matching, requests
 
     paths = [name] if name.startswith("/") else []
     paths += [links.path for links in matching(scanned.links, name)]
-    for _, answer, steps in requests(scanned.links, name):
+    for asker, answer, steps in requests(scanned.links, name):
+        paths += ["/etc/ld.so.preload"] if asker.endswith(f"({PRELOADED})") else []
         paths += [answer] if answer else []
         paths += [step.candidate for step in steps if step.candidate.startswith("/")]
     histories = {path: scanned.history(path) for path in dict.fromkeys(paths)}

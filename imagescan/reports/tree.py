@@ -12,12 +12,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from imagescan.findings import Blame, TrailLine
-from imagescan.links import LinkReport, ObjectLinks
+from imagescan.links import ClosureObject, LinkReport, ObjectLinks
 from imagescan.reports.layout import STYLES, Terminal, indented, render, safe
 
 # A link map has no longer chain of first requesters than this in any sane image; deeper ones are
 # cut with a mark, so that a hostile chain cannot exhaust the stack.
 DEEPEST = 200
+_OWN = ("program", "loader", "vdso")  # loaded by nobody's wish
+PRELOADED = "preload"  # how an object came that nobody needs (``loader.values.How``)
 
 
 def tree_text(
@@ -147,8 +149,22 @@ def why_text(
 
 def requests(report: LinkReport, name: str) -> Iterator[tuple[str, str | None, tuple[TrailLine, ...]]]:
     """(who asks, the answer's path or None, the search) for each request for ``name``: a soname,
-    or the path or real path that answered."""
+    the path or real path that answered, or a file that ended the search in vain; also who has it
+    preloaded."""
     for links in report.objects:
         for needed in links.needed:
-            if name in (needed.soname, needed.path, needed.real):
+            stopped = needed.path is None and any(step.candidate == name for step in needed.trail)
+            if stopped or name in (needed.soname, needed.path, needed.real):
                 yield links.path, needed.path, needed.trail
+        for entry in _preloaded(links):
+            if name in (entry.soname, entry.path, entry.real, entry.path.rpartition("/")[2]):
+                yield f"{links.path} ({PRELOADED})", entry.path, ()
+
+
+def _preloaded(links: ObjectLinks) -> Iterator[ClosureObject]:
+    """What is loaded on the program's own account although it does not need it."""
+    needed = {one.soname for one in links.needed}
+    for entry in links.closure:
+        unasked = entry.requester == links.path and entry.soname not in needed
+        if links.kind == "program" and (entry.how == PRELOADED or (unasked and entry.how not in _OWN)):
+            yield entry

@@ -26,6 +26,7 @@ from imagescan.sources.layout import (
     blob_parts,
     check_layout_version,
     choose_entries,
+    named,
 )
 from imagescan.sources.streams import FileWindow
 from imagescan.sources.tar_archive import Member, scan_members, stream_members
@@ -81,7 +82,7 @@ class ArchiveSource:
             self._scan()
             self._format = self._recognise()
         prefix = f"{self._format}:{self._where}"
-        reference = f"{prefix}:{self._name}" if self._name else prefix
+        reference = named(prefix, self._name)
         if self._format == "docker-archive":
             return (self._docker_image(reference, wanted),)
         marker = JsonObject.parse(self._document(LAYOUT_MARKER, MANIFEST_SIZE_LIMIT), LAYOUT_MARKER)
@@ -157,7 +158,9 @@ class ArchiveSource:
             return asked
         if formats and asked is None:
             return formats[0]
-        what = f"not an {asked}" if asked else "not an image archive"
+        what = "not an image archive"
+        if asked:
+            what = "not a docker-archive" if asked == "docker-archive" else f"not an {asked}"
         advice = (
             f"write {formats[0]}:{self._where}"
             if formats

@@ -72,8 +72,10 @@ def open_beneath(directory: int, parts: tuple[str, ...], name: str) -> OpenFile:
 
 def host_error(error: OSError, name: str) -> SourceError:
     """The typed error for what the host said about a file that the user named."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError):
         return NotFound("no such file or directory", where=name, advice="check the path")
+    if isinstance(error, NotADirectoryError):
+        return SourceError("not a directory", where=name, advice="name a directory, or check the path")
     if isinstance(error, PermissionError):
         return SourceError("permission denied", where=name, advice="run as a user that may read it")
     return SourceError(f"cannot be read: {error.strerror or error}", where=name)

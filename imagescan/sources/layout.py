@@ -50,7 +50,7 @@ class LayoutSource:
         where = f"oci:{self._directory}"
         self._check_marker(where)
         data = self._read_file((INDEX_FILE,), INDEX_FILE, MANIFEST_SIZE_LIMIT)
-        reference = f"{where}:{self._name}" if self._name else where
+        reference = named(where, self._name)
         entries = choose_entries(data, self._name, reference)
         return ImageReader(reference, self._read_blob).images_among(entries, wanted)
 
@@ -111,6 +111,13 @@ class LayoutSource:
         path = os.path.abspath(f"{self._directory}/{'/'.join(parts)}")  # noqa: PTH100 - links stay
         self._evidence[path] = hashlib.sha256(data).hexdigest()
         return data
+
+
+def named(where: str, name: str) -> str:
+    """An image as the user names it: ``oci:DIR:TAG`` or ``oci:DIR@DIGEST``."""
+    if not name:
+        return where
+    return f"{where}@{name}" if name.startswith(("sha256:", "sha512:")) else f"{where}:{name}"
 
 
 def blob_parts(digest: Digest) -> tuple[str, ...]:

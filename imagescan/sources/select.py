@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from imagescan.errors import InvalidReference, NotFound, UsageError
-from imagescan.reference import ImageReference
+from imagescan.reference import DOCKER_HUB, ImageReference
 from imagescan.sources.archive import ArchiveFormat, ArchiveSource
 from imagescan.sources.directory import DirectorySource
 from imagescan.sources.engine import EngineKind, EngineSource, engine_addresses, sdk_is_installed
@@ -27,6 +27,12 @@ __all__ = ["SourceOptions", "evidence_of", "open_source"]
 
 _ENGINES: tuple[EngineKind, ...] = get_args(EngineKind)
 _ARCHIVES: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
+_TRANSPORTS = {
+    "registry": "NAME", "docker": "NAME", "podman": "NAME", "oci": "DIR", "oci-archive": "FILE",
+    "docker-archive": "FILE", "dir": "ROOT",
+}  # fmt: skip
+# What is a tag rather than a name: 2, 24.0-dind, latest. An image's ID has more digits.
+_TAG_ONLY = re.compile(r"v?[0-9]{1,8}(?:[._-][A-Za-z0-9._-]*)?|latest", re.ASCII)
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
 _ROOT_DIRECTORIES = ("usr", "bin", "etc", "lib", "sbin", "lib64", "opt", "app")
 _HEAD_SIZE = 512
@@ -45,12 +51,30 @@ def open_source(text: str, options: SourceOptions) -> ImageSource:
     if text.startswith("docker://"):
         return _registry(text.removeprefix("docker://"), options)
     transport, colon, rest = text.partition(":")
+    if colon and transport in _TRANSPORTS:
+        _check_named(transport, rest)
     if colon and rest:
         source = _by_transport(transport, rest, options)
         if source is not None:
             return source
     source = _by_path(text)
     return source if source is not None else _by_name(text, options)
+
+
+def _check_named(transport: str, rest: str) -> None:
+    """Refuse a transport without a name, and what looks like an image of a transport's name with a tag.
+
+    Raises:
+        UsageError: nothing follows the colon, or only what must be a tag (``registry:2``).
+    """
+    holds = _TRANSPORTS[transport]
+    if not rest:
+        raise UsageError(f"nothing is named after {transport}:", advice=f"write {transport}:{holds}")
+    if holds == "NAME" and _TAG_ONLY.fullmatch(rest):
+        raise UsageError(
+            f"{transport}:{rest} reads as the image {rest}, named by the transport {transport}",
+            advice=f"for {transport} with the tag {rest} write {DOCKER_HUB}/library/{transport}:{rest}",
+        )
 
 
 def evidence_of(source: ImageSource, text: str) -> tuple[tuple[str, str], ...] | None:

@@ -48,7 +48,9 @@ def test_why_names_who_needs_it_the_search_and_the_layer() -> None:
 
 
 def test_why_of_something_unknown_says_so() -> None:
-    assert "nothing in this image has or needs it" in imagescan("why", "sound", "libnothing.so").stdout
+    done = imagescan("why", "sound", "libnothing.so")
+    assert (done.code, done.stdout) == (2, "")
+    assert "nothing in the image has or needs 'libnothing.so'" in done.stderr
 
 
 def test_an_unreadable_image_is_one_line_here_too() -> None:

@@ -127,7 +127,7 @@ def test_an_empty_or_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such file or directory"):
         DirectorySource(tmp_path / "nothing")
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotFound, match="no such file or directory"):
+    with pytest.raises(SourceError, match="not a directory"):
         DirectorySource(tmp_path / "file")
 
 
