@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.findings import Finding, LayerSummary, Remark, RemarkKind, ScanReport, Severity
 from imagescan.reference import canonical_platform
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 
 from imagescan.archives.reader import ARCHIVE_SUFFIXES, read_archive
 from imagescan.archives.values import Archive
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.kept import kept_ranges

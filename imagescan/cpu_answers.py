@@ -8,8 +8,7 @@ machines and not others.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from imagescan.dataclasses import replace
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.findings import Certainty, Finding, Severity
 from imagescan.loader.platforms import cpu_levels

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from imagescan.content import ForeignBinary
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.findings import Incomplete, Tier

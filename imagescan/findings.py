@@ -7,8 +7,9 @@ shown (``reports``), never here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from imagescan.dataclasses import dataclass
 
 
 class Severity(StrEnum):

@@ -8,9 +8,9 @@ wins over 0, within one image and over several.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
+from imagescan.dataclasses import dataclass
 from imagescan.findings import ScanReport, Severity
 
 

@@ -7,8 +7,7 @@ is escaped where it is shown. The JSON shape is ``imagescan.links/1`` (``docs/li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from imagescan.dataclasses import dataclass
 from imagescan.findings import ImageSummary, TrailLine
 
 

@@ -6,9 +6,10 @@ The command line, and later the webhook and the sweep, make these; ``imagescan.s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from imagescan.dataclasses import dataclass
 
 MAXIMUM_CACHE_BYTES = 2 << 30
 MAXIMUM_CACHE_DAYS = 30

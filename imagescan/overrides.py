@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import replace
 
+from imagescan.dataclasses import replace
 from imagescan.findings import Override
 from imagescan.options import ScanOptions
 from imagescan.sources.values import ImageConfig

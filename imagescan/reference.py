@@ -8,8 +8,8 @@ distribution/reference for image names, and containerd's platform normalisation.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import InvalidReference
 
 _DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")

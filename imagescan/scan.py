@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -16,6 +15,7 @@ from imagescan import __version__
 from imagescan.cache.session import CacheSession, DamagedCache
 from imagescan.content import FileInspector
 from imagescan.cpu_answers import both_answers, levels_in_use
+from imagescan.dataclasses import dataclass, field, replace
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.facts import Extraction, ImageFacts, gather_facts
 from imagescan.filesystem.added import WithFiles

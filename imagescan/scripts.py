@@ -7,8 +7,9 @@ section 2.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from imagescan.dataclasses import dataclass
 
 LINE_LIMIT = 256  # include/uapi/linux/binfmts.h BINPRM_BUF_SIZE, bytes
 TEXT_LIMIT = 64 * 1024  # bytes; shell scripts up to this size are kept as text

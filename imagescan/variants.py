@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+
+from imagescan.dataclasses import dataclass, field
 
 OTHER = "other"  # an architecture that no image is for
 

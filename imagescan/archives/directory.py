@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import LimitExceeded, MalformedBinary
 from imagescan.layers.values import Body
 

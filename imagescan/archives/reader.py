@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -25,6 +24,7 @@ from imagescan.archives.directory import (
     read_directory,
 )
 from imagescan.archives.values import JOINT, Archive, ArchivedBinary
+from imagescan.dataclasses import dataclass, field
 from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded, MalformedBinary

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 
 JOINT = "!/"  # between an archive and a member, as in a jar: URL

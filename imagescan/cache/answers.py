@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from imagescan.cache import entry
 from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.identity import folder_digest, program_identity
+from imagescan.dataclasses import fields, is_dataclass, replace
 from imagescan.findings import ScanReport
 from imagescan.options import ScanOptions
 from imagescan.sources.values import ImageManifest
@@ -54,10 +54,7 @@ def _names_a_path(values: Iterable[object]) -> bool:
     return any(
         isinstance(one, Path)
         or (isinstance(one, tuple | list) and _names_a_path(one))
-        or (
-            hasattr(one, "__dataclass_fields__")
-            and _names_a_path(getattr(one, name) for name in one.__dataclass_fields__)
-        )
+        or (is_dataclass(one) and _names_a_path(getattr(one, field.name) for field in fields(one)))
         for one in values
     )
 

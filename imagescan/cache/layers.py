@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
 from operator import sub
@@ -22,6 +21,7 @@ from imagescan.cache import entry
 from imagescan.cache.codec import Codecs, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.content import Content
+from imagescan.dataclasses import dataclass, replace
 from imagescan.elf.symbols import SymbolTable
 from imagescan.errors import InvalidReference
 from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary, Rows

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from imagescan.cache import entry
 from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.identity import program_identity
+from imagescan.dataclasses import dataclass, replace
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath, LayerIndex
 from imagescan.loader.closure_table import ClosureTable

@@ -6,11 +6,11 @@ Both are read before any image is, so that a mistake in them costs no scan.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from imagescan.cli.cache_wishes import cache_options
 from imagescan.cli.settings import Settings
+from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageScanError, UsageError
 from imagescan.options import Message, ScanOptions
 from imagescan.reports.visible import visible

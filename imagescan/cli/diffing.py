@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagescan.cli.allowances import read_allowances, read_report_file
 from imagescan.cli.context import Context, write_file
 from imagescan.cli.scanning import detail_of, scan_with_progress, verdict_of
 from imagescan.cli.settings import Output
+from imagescan.dataclasses import replace
 from imagescan.errors import UsageError
 from imagescan.gate import ExitCode, Verdict, worst
 from imagescan.reference import canonical_platform

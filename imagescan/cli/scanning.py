@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imagescan import __version__
@@ -11,6 +10,7 @@ from imagescan.cli.allowances import read_allowances
 from imagescan.cli.context import Context, ScannedImage, width, write_file
 from imagescan.cli.progress import ProgressLine
 from imagescan.cli.settings import Output
+from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import ImageScanError
 from imagescan.findings import Counts, ImageSummary, Incomplete, ScanReport, Severity
 from imagescan.gate import ExitCode, Verdict, judge, worst

@@ -7,13 +7,13 @@ is not allowed is an error that names its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagescan.cli.arguments import suggestion
 from imagescan.cli.options import FORMATS, OPTIONS, Kind, Option
 from imagescan.cli.words import read_variables, read_words
+from imagescan.dataclasses import dataclass, fields
 from imagescan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def settle(given: Mapping[str, Any], environment: Mapping[str, str], directory: 
             value = merged[option.key]
             paths = tuple(directory / path for path in ((value,) if isinstance(value, str) else value))
             merged[option.key] = paths if option.kind is Kind.LIST else paths[0]
-    names = Settings.__dataclass_fields__
+    names = {field.name for field in fields(Settings)}
     return Settings(**{key: value for key, value in merged.items() if key in names})
 
 

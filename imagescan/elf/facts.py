@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from imagescan.dataclasses import dataclass
 from imagescan.elf.symbols import SymbolTable
 
 

@@ -12,8 +12,8 @@ The two paths differ only where a layer put names below a symlink of a lower lay
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import EntryKind, ImagePath, LayerEntry, LayerIndex
 

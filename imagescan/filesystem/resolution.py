@@ -6,8 +6,7 @@ root as ``/``, as in a container: absolute symlinks start again there, and ``..`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.overlay import Directory, Overlay
 from imagescan.filesystem.values import (
     MAXIMUM_SYMLINKS,

@@ -7,10 +7,10 @@ image specification (layer.md). Paths here start with a slash and are ``ImagePat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Protocol
 
+from imagescan.dataclasses import dataclass
 from imagescan.layers.values import EntryKind, ImagePath
 
 MAXIMUM_SYMLINKS = 40  # include/linux/namei.h MAXSYMLINKS

@@ -8,9 +8,9 @@ of a directory and of all that was below it; a name below a symlink goes where t
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
 from typing import Any
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.errors import CorruptLayer, LimitExceeded
 from imagescan.layers.columns import IMPLICIT, TARGET_LENGTH_BITS, Directories, Rows
 from imagescan.layers.header import Attributes

@@ -9,8 +9,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.layers.header import Attributes
 from imagescan.layers.paths import decode
 from imagescan.layers.values import EntryKind, ImagePath, LayerEntry, UnreadFile

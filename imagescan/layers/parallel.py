@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageFormatError
 from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.index import index_layer

@@ -7,8 +7,7 @@ Go's archive/tar is the measure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from imagescan.dataclasses import dataclass
 from imagescan.errors import CorruptLayer, LimitExceeded
 from imagescan.layers.header import BLOCK_BYTES, number
 

@@ -9,8 +9,8 @@ end: a damaged tar never yields a short list. (Python's tarfile ends silently at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import CorruptLayer, LimitExceeded
 from imagescan.layers.body import LARGE_FILE_BYTES, START_BYTES, Rope, SparseBody
 from imagescan.layers.header import (

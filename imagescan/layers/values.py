@@ -9,10 +9,10 @@ leading slash ("/usr/bin/env") everywhere after the ``filesystem`` room.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, NewType, Protocol
 
+from imagescan.dataclasses import dataclass
 from imagescan.reference import Digest
 
 ImagePath = NewType("ImagePath", str)

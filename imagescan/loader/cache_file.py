@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+
+from imagescan.dataclasses import dataclass
 
 _OLD_MAGIC = b"ld.so-1.7.0"
 _NEW_MAGIC = b"glibc-ld.so.cache1.1"

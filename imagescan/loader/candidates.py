@@ -7,8 +7,7 @@ A directory entry and the loader's own ABI enter, a ``Judgement`` leaves. Mirror
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts, ElfType, LoadSegment, Machine
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import EntryKind

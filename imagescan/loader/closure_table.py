@@ -11,9 +11,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from imagescan.dataclasses import dataclass
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import NO_PROBLEMS, BriefLinkMap, LinkMaps, LinkProblems, LoaderIdentity
 

@@ -7,8 +7,8 @@ Enters from the image's config (and what-if options); leaves unchanged into ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.values import Credentials, FileEntry
 
 _SET_USER_ID, _SET_GROUP_ID, _GROUP_EXECUTE = 0o4000, 0o2000, 0o010

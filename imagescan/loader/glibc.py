@@ -8,9 +8,9 @@ goes on after a failure, so that every missing library is seen and not only the 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError
 from imagescan.loader.assertions import lookup_assertions

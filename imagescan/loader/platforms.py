@@ -7,8 +7,7 @@ One row per platform of ``loader.md`` sections 3.1, 4.7, 4.8 and 4.9. Sources: g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts, Machine
 
 _ARM_HARD_FLOAT = 0x400

@@ -7,9 +7,9 @@ the identity test of ``_dl_map_object_from_fd`` (elf/dl-load.c), and the list th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath

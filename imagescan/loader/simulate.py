@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
+from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.layers.values import ImagePath

@@ -8,7 +8,8 @@ glibc ``is_dst`` and ``_dl_dst_substitute`` (elf/dl-load.c) and musl ``fixup_rpa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from imagescan.dataclasses import dataclass
 
 # A token name ends where an identifier would: $ORIGINx is not $ORIGIN.
 _GLIBC_TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")

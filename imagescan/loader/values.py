@@ -6,10 +6,10 @@ Names follow glibc (link map, search path, scope) and ``loader.md`` sections 1 a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import PathResolution
 from imagescan.layers.values import ImagePath

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.packages.values import (
     MAXIMUM_PACKAGES,
     DamagedDatabase,

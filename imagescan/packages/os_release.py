@@ -5,7 +5,7 @@ The text of the file enters, an ``OperatingSystem`` leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from imagescan.dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ diversions are taken into account.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.packages import dpkg
 from imagescan.packages.apk import read_installed

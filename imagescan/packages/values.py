@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageScanError, LimitExceeded
 
 MAXIMUM_DATABASE = 128 << 20  # bytes of one database file; rpm's of 3,000 packages has 100 MiB

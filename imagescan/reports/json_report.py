@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
 
+from imagescan.dataclasses import fields, is_dataclass
 from imagescan.findings import Counts, ScanReport
 from imagescan.gate import Verdict
 from imagescan.reports.visible import without_surrogates

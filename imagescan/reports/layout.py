@@ -7,13 +7,13 @@ and dark backgrounds. Nothing is cut: what is too long for the width is folded.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from imagescan.dataclasses import dataclass
 from imagescan.reports.visible import visible
 
 STYLES = {

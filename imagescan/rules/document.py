@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import RuleError
 from imagescan.findings import Certainty, Severity, Tier
 from imagescan.rules.conditions import Condition

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.findings import Certainty, Finding, Severity, Tier
 from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument, Status
 from imagescan.rules.examples.selftest import run_example

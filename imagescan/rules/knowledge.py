@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.errors import RuleError
 from imagescan.rules.yaml_reader import Node, read_yaml
 from imagescan.startup.bundles import HOSTS, BundleKnowledge, BundleLoader

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from imagescan.archives.values import outer_path
+from imagescan.dataclasses import dataclass
 from imagescan.facts import ImageFacts
 from imagescan.layers.values import ImagePath
 from imagescan.packages.values import Package, PackageManager

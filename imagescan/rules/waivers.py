@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import RuleError
 from imagescan.findings import Finding, ImageSummary, Remark, RemarkKind, ScanReport, WaivedFinding
 from imagescan.reference import canonical_platform

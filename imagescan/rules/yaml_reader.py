@@ -8,9 +8,9 @@ object nor grow by repetition.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import RuleError
 
 MAXIMUM_DOCUMENT = 256 * 1024  # bytes of one rule document

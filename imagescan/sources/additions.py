@@ -11,11 +11,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import NotFound, SourceError, UsageError
 from imagescan.reference import Digest
 from imagescan.sources.documents import OCI_LAYER

@@ -14,9 +14,9 @@ import binascii
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.errors import ImageFormatError, Unauthorized
 from imagescan.reference import DOCKER_HUB, ImageReference
 from imagescan.sources.json_reader import JsonObject

@@ -7,8 +7,8 @@ Specification v1.2"; the format before it (``repositories`` alone) is refused.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import DigestMismatch, ImageFormatError, InvalidReference, NotFound
 from imagescan.reference import ImageReference
 from imagescan.sources.documents import (

@@ -8,8 +8,8 @@ OCI image specification (manifest.md, image-index.md, config.md, descriptor.md) 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.errors import (
     DigestMismatch,
     ImageFormatError,

@@ -12,10 +12,10 @@ import io
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import (
     ImageFormatError,
     ImageScanError,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import SourceError, Unavailable
 from imagescan.reference import is_loopback_host
 from imagescan.sources.credentials import Credential

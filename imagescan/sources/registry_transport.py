@@ -6,7 +6,6 @@ origin that they are for. Follows RFC 9110, section 15.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -14,6 +13,7 @@ import requests
 import requests.auth
 import urllib3.exceptions
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import SourceError, Unavailable
 from imagescan.sources.options import SourceOptions
 from imagescan.sources.registry_answers import Temporary, failure_reason, is_lasting, is_untrusted

@@ -14,9 +14,9 @@ import stat
 import tarfile
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.errors import LimitExceeded, SourceError
 from imagescan.sources.host_files import host_error
 from imagescan.sources.streams import READ_SIZE

@@ -7,8 +7,8 @@ the OCI image specification (image-index.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from imagescan.dataclasses import replace
 from imagescan.sources.values import ImageManifest, SiblingImage
 
 

@@ -11,9 +11,9 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageFormatError, ImageScanError, LimitExceeded
 from imagescan.sources.streams import READ_SIZE
 

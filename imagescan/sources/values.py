@@ -6,9 +6,9 @@ Follows the OCI image specification (manifest.md, config.md, descriptor.md).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
+from imagescan.dataclasses import dataclass
 from imagescan.reference import Digest, Platform
 
 

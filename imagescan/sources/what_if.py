@@ -8,9 +8,9 @@ for ``org.opencontainers.image.base``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import UsageError
 from imagescan.reference import Platform
 from imagescan.sources.additions import Addition

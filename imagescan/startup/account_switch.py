@@ -7,8 +7,8 @@ container runtime does (moby/sys/user); the others with getpwnam(3). All need ro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.filesystem.values import Credentials
 from imagescan.startup.credentials import configured_user
 from imagescan.startup.lookup import Surroundings

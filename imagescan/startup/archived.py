@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from imagescan.archives.values import JOINT, Archive, ArchivedBinary
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath

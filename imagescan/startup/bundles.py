@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath

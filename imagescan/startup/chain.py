@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
+from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.findings import TrailLine

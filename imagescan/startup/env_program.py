@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from imagescan.dataclasses import dataclass, field
 
 MAXIMUM_WORDS = 4096  # words after a split: it could grow with every option
 MAXIMUM_SHOWN = 80  # characters of a refused option

@@ -7,8 +7,7 @@ fs/exec.c exec_binprm and fs/binfmt_script.c load_script. ``loader.md`` sections
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from imagescan.dataclasses import dataclass, replace
 from imagescan.filesystem.values import FileEntry
 from imagescan.scripts import Script, ScriptFault
 from imagescan.startup import lookup

@@ -7,8 +7,8 @@ where it is not known what is started.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field, replace
 
+from imagescan.dataclasses import dataclass, field, replace
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import EntryKind
 from imagescan.scripts import Script

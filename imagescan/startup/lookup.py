@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
+from imagescan.dataclasses import dataclass, field, replace
 from imagescan.filesystem.values import Credentials, FileEntry, PathError, PathResolution, RootFilesystem
 from imagescan.findings import TrailLine
 from imagescan.layers.values import EntryKind

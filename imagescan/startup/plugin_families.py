@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
+
+from imagescan.dataclasses import dataclass
 
 
 @dataclass(frozen=True)

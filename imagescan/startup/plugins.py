@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.closure_table import ClosureTable

@@ -7,9 +7,9 @@ programs leave. gosu and its kin change the user, ``env`` and scripts LD_LIBRARY
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 
+from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.layers.values import ImagePath
 from imagescan.loader.environment import ProcessEnvironment

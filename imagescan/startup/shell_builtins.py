@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from imagescan.dataclasses import replace
 from imagescan.startup.shell_state import ShellState, merged
 from imagescan.startup.shell_syntax import Simple, UnreadableScript
 

@@ -7,9 +7,9 @@ Text enters, ``Token`` values leave. Follows XCU 2.2 (quoting), 2.3 (token recog
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import groupby
 
+from imagescan.dataclasses import dataclass
 from imagescan.startup.shell_syntax import Parameter, Part, Substitution, Text, UnreadableScript, Word
 
 REDIRECTION = "<>"  # the operator of a redirection, whose target is part of the token

@@ -7,9 +7,9 @@ an open end, in words.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from itertools import islice
 
+from imagescan.dataclasses import dataclass
 from imagescan.layers.values import EntryKind
 from imagescan.scripts import Script as ScriptFile
 from imagescan.startup import lookup

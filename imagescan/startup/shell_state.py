@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
+from imagescan.dataclasses import dataclass, field, replace
 from imagescan.startup.shell_syntax import Command
 
 

@@ -6,8 +6,9 @@ substitutions only the text is kept: nothing is ever run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from imagescan.dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.startup.shell_state import ShellState
 from imagescan.startup.shell_syntax import Script
 

@@ -8,9 +8,9 @@ they do not, both ways are gone and nothing found there is certain. Follows XCU 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
+from imagescan.dataclasses import replace
 from imagescan.startup.shell_builtins import BUILTINS, HARMLESS, SILENT, Builtin
 from imagescan.startup.shell_state import ShellState, merged
 from imagescan.startup.shell_syntax import (

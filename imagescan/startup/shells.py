@@ -6,9 +6,9 @@ busybox 1.35 ash and mksh, taken from running them (``tests/startup``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from imagescan.dataclasses import dataclass
 from imagescan.startup.tellers import BASH_ERRNO, C_ERRNO, SHELL_ERRNO, Teller, Way
 
 

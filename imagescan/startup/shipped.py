@@ -7,10 +7,10 @@ and bundles of which they can take nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from imagescan.archives.values import Archive
 from imagescan.content import ForeignBinary, KeptFile
+from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.findings import Incomplete

@@ -7,9 +7,9 @@ libc's callers of execvp(3), shells, and the daemontools family.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.startup.lookup import GO_ERRNO
 
 C_ERRNO: Mapping[str, str] = {

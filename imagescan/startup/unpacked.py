@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap

@@ -7,9 +7,9 @@ and execve(2).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+from imagescan.dataclasses import dataclass
 from imagescan.filesystem.values import Credentials, FileEntry
 from imagescan.findings import TrailLine
 from imagescan.layers.values import ImagePath

@@ -8,7 +8,8 @@ busybox 1.35; tests run the programs and compare.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from imagescan.dataclasses import dataclass
 
 FAILED = "{program}: failed to execute {name}: {reason}"
 FAILED_TO_RUN = "{program}: failed to run command '{quoted}': {reason}"

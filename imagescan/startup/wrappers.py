@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.filesystem.values import Credentials
 from imagescan.startup.account_switch import UserSwitch, refusal_of, switch_user
 from imagescan.startup.env_program import read_env

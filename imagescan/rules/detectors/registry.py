@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import cast
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.facts import ImageFacts
 from imagescan.rules.observation import Observation
 

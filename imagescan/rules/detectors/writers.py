@@ -8,9 +8,9 @@ unless its sticky bit keeps other people's; and the same holds for every directo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
+from imagescan.dataclasses import dataclass
 from imagescan.facts import ImageFacts
 from imagescan.filesystem.values import Credentials, FileEntry, PathError
 from imagescan.layers.values import EntryKind

@@ -10,10 +10,10 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from io import BytesIO
 
 from imagescan.content import FileInspector
+from imagescan.dataclasses import replace
 from imagescan.facts import Extraction, ImageFacts, gather_facts
 from imagescan.filesystem.added import WithFiles
 from imagescan.filesystem.merge import merge

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
 from io import BytesIO
 
+from imagescan.dataclasses import dataclass, field, fields, replace
 from imagescan.errors import InvalidReference, RuleError
 from imagescan.reference import Platform
 from imagescan.rules.examples.elf_writer import CPU_LEVELS, MACHINES, ElfStandIn, write_elf

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageScanError
 from imagescan.findings import Finding
 from imagescan.rules.document import Example, RuleDocument

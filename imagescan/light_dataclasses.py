@@ -1,0 +1,198 @@
+"""How ``imagescan.dataclasses`` makes its classes; see there for why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+_FIELDS = "__light_fields__"  # the attribute of a class that has its fields by name
+_NOTHING: Any = object()
+
+
+class Field:
+    """One attribute of a data class."""
+
+    __slots__ = ("compare", "default", "default_factory", "name", "repr")
+
+    def __init__(self, default: Any, default_factory: Any, repr: bool, compare: bool) -> None:  # noqa: ANN401
+        self.name = ""
+        self.default, self.default_factory = default, default_factory
+        self.repr, self.compare = repr, compare
+
+
+def field(
+    *,
+    default: Any = _NOTHING,  # noqa: ANN401 - of any type
+    default_factory: Any = _NOTHING,  # noqa: ANN401
+    repr: bool = True,
+    compare: bool = True,
+) -> Any:  # noqa: ANN401
+    """See ``dataclasses.field``."""
+    return Field(default, default_factory, repr, compare)
+
+
+def dataclass(*, frozen: bool = False, slots: bool = False, eq: bool = True) -> Callable[[type], type]:
+    """See ``dataclasses.dataclass``."""
+
+    def make(kind: type) -> type:
+        own = _own_fields(kind)
+        found = {
+            name: one for base in kind.__mro__[:0:-1] for name, one in getattr(base, _FIELDS, {}).items()
+        }
+        found |= own
+        body = dict(vars(kind))
+        for name, one in own.items():
+            if slots or one.default is _NOTHING:
+                body.pop(name, None)
+            else:
+                body[name] = one.default
+        body[_FIELDS] = found
+        body["__match_args__"] = tuple(found)
+        body["__dataclass_fields__"] = _STANDARD_FIELDS
+        if slots:
+            body["__slots__"] = tuple(own)
+            body.setdefault("__getstate__", _get_state)
+            body.setdefault("__setstate__", _set_state)
+        _add_methods(body, found, frozen=frozen, eq=eq)
+        body.pop("__dict__", None)
+        body.pop("__weakref__", None)
+        made = type(kind)(kind.__name__, kind.__bases__, body)
+        if "__init__" not in body:
+            made.__init__ = _late_init(made, found)  # type: ignore[misc]
+        return made
+
+    return make
+
+
+def fields(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a value or its class
+    """See ``dataclasses.fields``; each has a ``name``."""
+    found = getattr(value, _FIELDS, None)
+    if found is not None:
+        return tuple(found.values())
+    from dataclasses import fields as standard
+
+    return standard(value)
+
+
+def is_dataclass(value: object) -> bool:
+    """See ``dataclasses.is_dataclass``."""
+    return hasattr(value, _FIELDS) or hasattr(value, "__dataclass_fields__")
+
+
+def replace(value: Any, /, **changes: Any) -> Any:  # noqa: ANN401 - a value of any data class
+    """See ``dataclasses.replace``."""
+    for name in type(value).__match_args__:
+        if name not in changes:
+            changes[name] = getattr(value, name)
+    return value.__class__(**changes)
+
+
+def _own_fields(kind: type) -> dict[str, Field]:
+    found = {}
+    for name in kind.__annotations__:
+        default = vars(kind).get(name, _NOTHING)
+        one = default if isinstance(default, Field) else Field(default, _NOTHING, True, True)
+        one.name = name
+        found[name] = one
+    return found
+
+
+def _add_methods(body: dict[str, Any], found: Mapping[str, Field], *, frozen: bool, eq: bool) -> None:
+    if frozen:
+        body["__setattr__"] = _refuse
+        body["__delattr__"] = _refuse
+    body.setdefault("__repr__", _repr)
+    if eq and "__eq__" not in body:
+        key = _key(one.name for one in found.values() if one.compare)
+        body["__eq__"] = lambda self, other: (
+            key(self) == key(other) if other.__class__ is self.__class__ else NotImplemented
+        )
+        body.setdefault("__hash__", (lambda self: hash(key(self))) if frozen else None)
+
+
+def _key(names: Iterable[str]) -> Callable[[Any], Any]:
+    """What two values are compared by."""
+    wanted = tuple(names)
+    return attrgetter(*wanted) if wanted else lambda _: ()
+
+
+def _late_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
+    """An ``__init__`` that at its first call puts a compiled one into its place."""
+
+    def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: ANN401, N807
+        kind.__init__ = _compiled_init(kind, found)  # type: ignore[misc]
+        kind.__init__(self, *values, **named)  # type: ignore[misc]
+
+    return __init__
+
+
+def _compiled_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
+    scope: dict[str, Any] = {"_nothing": _NOTHING, "_set": object.__setattr__}
+    parameters, lines = [], []
+    for name, one in found.items():
+        value = name
+        if one.default_factory is not _NOTHING:
+            scope[f"_make_{name}"] = one.default_factory
+            parameters.append(f"{name}=_nothing")
+            value = f"_make_{name}() if {name} is _nothing else {name}"
+        elif one.default is not _NOTHING:
+            scope[f"_default_{name}"] = one.default
+            parameters.append(f"{name}=_default_{name}")
+        else:
+            parameters.append(name)
+        member: Any = getattr(kind, name, None)
+        if hasattr(member, "__set__"):  # a slot: its own setter is the fastest way
+            scope[f"_set_{name}"] = member.__set__
+            lines.append(f"    _set_{name}(self, {value})")
+        else:
+            lines.append(f"    _set(self, {name!r}, {value})")
+    if hasattr(kind, "__post_init__"):
+        lines.append("    self.__post_init__()")
+    source = "\n".join((f"def __init__(self, {', '.join(parameters)}):", *(lines or ["    pass"])))
+    exec(source, scope)  # noqa: S102 - names of this program's own classes
+    made: Callable[..., None] = scope["__init__"]
+    made.__qualname__ = f"{kind.__qualname__}.__init__"
+    return made
+
+
+class _StandardFields:
+    """What functions of the standard library look for, made when one of them does."""
+
+    def __get__(self, value: object, kind: type) -> Mapping[str, Any]:
+        import dataclasses
+
+        members = []
+        for name, one in getattr(kind, _FIELDS).items():
+            options: dict[str, Any] = {"repr": one.repr, "compare": one.compare}
+            if one.default_factory is not _NOTHING:
+                options["default_factory"] = one.default_factory
+            elif one.default is not _NOTHING:
+                options["default"] = one.default
+            members.append((name, Any, dataclasses.field(**options)))
+        standard: Any = dataclasses.make_dataclass(kind.__name__, members)
+        found: Mapping[str, Any] = standard.__dataclass_fields__
+        return found
+
+
+_STANDARD_FIELDS = _StandardFields()
+
+
+def _refuse(self: object, name: str, *_: object) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot change {name!r} of a {type(self).__name__}")
+
+
+def _repr(self: Any) -> str:  # noqa: ANN401 - a value of any data class
+    shown = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _get_state(self: Any) -> list[Any]:  # noqa: ANN401 - a value of any data class
+    return [getattr(self, name) for name in type(self).__match_args__]
+
+
+def _set_state(self: Any, state: Iterable[Any]) -> None:  # noqa: ANN401 - a value of any data class
+    for name, value in zip(type(self).__match_args__, state, strict=True):
+        object.__setattr__(self, name, value)
