@@ -97,3 +97,23 @@ def test_program_headers_beyond_the_start_keep_everything() -> None:
     struct.pack_into("<Q", data, 32, 1 << 40)  # e_phoff
     assert kept_ranges(Body(bytes(data))) is None
     assert kept_ranges(Body(data[:40])) is None
+
+
+def test_segments_that_overlap_are_not_read_for_each_of_them() -> None:
+    """A loader's strings are looked for in what a file loads, however often it says so."""
+    segment = struct.pack("<IIQQQQQQ", PT_LOAD, 4, 0, 0, 0, 1 << 20, 1 << 20, 4096)
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 4000, 0, 0, 0)
+    data = header + segment * 4000
+    body = CountingBody(data + bytes((1 << 20) - len(data)))
+    facts = read_elf(body, TemporaryColumnStore())
+    assert len(facts.segments) == 4000
+    assert body.bytes_read < 2 * reader.MAXIMUM_LOADER_SIZE
+
+
+class CountingBody(Body):
+    bytes_read = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        found = super().read(offset, length)
+        self.bytes_read += len(found)
+        return found

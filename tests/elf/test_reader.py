@@ -15,6 +15,7 @@ from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
 
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.elf.reader import read_elf
+from imagescan.elf.symbols import HashKind, SymbolTable
 from imagescan.errors import MalformedBinary
 from imagescan.layers.column_store import TemporaryColumnStore
 from tests.elf.compile import TARGETS, Body, compile_elf, library, program, user
@@ -214,3 +215,65 @@ def test_a_string_table_larger_than_the_file_reads_what_there_is() -> None:
         if tag.entry.d_tag == "DT_STRSZ":
             struct.pack_into("<Q", data, section["sh_offset"] + 16 * index + 8, 1 << 60)
     assert read(bytes(data)).damage == "dynamic string table lies outside the file"
+
+
+def gnu_hash_chains(table: SymbolTable) -> list[int]:
+    """Every symbol that the raw DT_GNU_HASH column leads to, bucket by bucket."""
+    raw = table.columns().hash_table
+    buckets, first, bloom, _ = struct.unpack_from(table.order + "4I", raw)
+    start = 16 + bloom * (8 if table.elf_class == 64 else 4)
+    numbers = struct.unpack_from(f"{table.order}{(len(raw) - start) // 4}I", raw, start)
+    assert first == table.first_hashed or not any(numbers[:buckets])
+    found = []
+    for symbol in filter(None, numbers[:buckets]):
+        while True:
+            found.append(symbol)
+            if numbers[buckets + symbol - first] & 1:
+                break
+            symbol += 1
+    return found
+
+
+def test_the_raw_hash_tables_lead_to_every_symbol_that_pyelftools_counts() -> None:
+    files = [*(library(target) for target in TARGETS), *machine_files()]
+    kinds = set()
+    for path in files:
+        data = path.read_bytes()
+        table = read(data).symbols
+        if table is None:
+            continue
+        kinds.add(table.hash_kind)
+        sections = {one["sh_type"]: one for one in ELFFile(io.BytesIO(data)).iter_sections()}
+        raw = table.columns().hash_table
+        if table.hash_kind is HashKind.GNU:
+            section = sections.get("SHT_GNU_HASH")
+            found = gnu_hash_chains(table)
+            assert len(set(found)) == len(found)
+            if section is not None and found:
+                assert 1 + max(found) == section.get_number_of_symbols(), path
+                assert len(raw) == section["sh_size"], path
+        elif table.hash_kind is HashKind.SYSTEM_V:
+            buckets, symbols = struct.unpack_from(table.order + "2I", raw)
+            assert len(raw) == 4 * (2 + buckets + symbols)
+            assert symbols == sections["SHT_HASH"].get_number_of_symbols()
+    assert {HashKind.GNU, HashKind.SYSTEM_V} <= kinds
+
+
+def test_a_hash_table_that_is_cut_short_is_none() -> None:
+    data = bytearray(user("x86_64-linux-gnu", "-Wl,--hash-style=gnu").read_bytes())
+    whole = read(bytes(data)).symbols
+    assert whole is not None and whole.hash_kind is HashKind.GNU
+    section = ELFFile(io.BytesIO(bytes(data))).get_section_by_name(".gnu.hash")
+    struct.pack_into("<I", data, section["sh_offset"] + 8, 1 << 24)  # words of bloom filter
+    cut = read(bytes(data)).symbols
+    assert cut is not None
+    assert cut.hash_kind is HashKind.NONE
+    assert cut.columns().hash_table == b""
+
+
+def test_versions_that_many_files_need_are_shared_and_told_apart() -> None:
+    first, second = (read(path.read_bytes()) for path in (user("x86_64-linux-gnu"), user("s390x-linux-gnu")))
+    pairs = zip(first.version_needs, second.version_needs, strict=True)
+    for one, other in pairs:
+        assert [version.name for version in one.versions] == [version.name for version in other.versions]
+        assert all(a is b for a, b in zip(one.versions, other.versions, strict=True))
