@@ -35,6 +35,7 @@ HARMLESS = frozenset(
         "expr", "free", "getent", "grep", "egrep", "fgrep", "head", "hostname", "id", "locale", "ls",
         "mkdir", "mktemp", "nproc", "ps", "readlink", "realpath", "sed", "seq", "sleep", "sort", "stat",
         "sync", "sysctl", "tail", "tee", "touch", "tr", "tty", "uname", "uniq", "wc", "which", "whoami",
+        "find",
         "stty", "clear", "rmdir", "ulimit", "pg_isready", "nc", "ping",
     }
 )  # fmt: skip

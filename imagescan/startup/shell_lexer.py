@@ -19,6 +19,7 @@ _OPERATORS = ("&&", "||", ";;&", ";;", ";&", "|&", "&", "|", ";", "(", ")", "\n"
 _REDIRECTION = re.compile(r"[0-9]*(?:<<<|<<-|<<|<&|<>|>>|>&|>\||<(?!\()|>(?!\())|&>>|&>")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _SHORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
+_SUBSTRING = re.compile(r":([0-9]{1,4}(?::[0-9]{1,4})?)\}")
 _OPERATOR_IN_BRACES = re.compile(r":?[-=?+]|##?|%%?")
 _UNQUOTED_RUN = re.compile(r"""[^\s;&|()<>\\$`'"]+""")
 _QUOTED_RUN = re.compile(r'[^"\\$`]+')
@@ -219,6 +220,10 @@ class Lexer:
             self._enclosed("}", "{")
             return Substitution(None, quoted)
         self._advance(match.end() - self._at)
+        piece = _SUBSTRING.match(self._text, self._at)
+        if piece is not None:
+            self._advance(len(piece[0]))
+            return Parameter(match[0], ":", (Text(piece[1]),), quoted)
         operator = _OPERATOR_IN_BRACES.match(self._text, self._at)
         if operator is None:
             known = self._peek("}")

@@ -108,6 +108,8 @@ class Expander:
         operator = part.operator
         if not operator:
             return value if is_set or part.name.isdigit() else self._unset("")
+        if operator == ":":
+            return _piece(value, part.word) if is_set or part.name.isdigit() else self._unset("")
         if operator[-1] in "-=?+":
             return self._with_default(part, value, is_set, state)
         pattern = self._pattern_text(part.word, state)
@@ -180,6 +182,14 @@ class Expander:
         text = self._pattern_text(pattern, state)
         regular = compiled(text) if text is not None else None
         return None if regular is None else regular.match(value) is not None
+
+
+def _piece(value: str | None, word: Word) -> str | None:
+    """``${name:start}`` and ``${name:start:length}``, of bash and busybox."""
+    if value is None or not isinstance(word[0], Text):
+        return None
+    start, _, length = word[0].text.partition(":")
+    return value[int(start) : int(start) + int(length)] if length else value[int(start) :]
 
 
 def _is_all_arguments(word: Word) -> bool:

@@ -61,6 +61,11 @@ SCRIPTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "default assigned": (': "${OPTS:=-v}"\nexec m $OPTS "$OPTS"', ()),
     "alternative": ('exec m ${1:+first} "${2:+second}"', ("a",)),
     "suffix and prefix": ('f=/a/b.tar.gz\nexec m "${f##*/}" "${f#*/}" "${f%.*}" "${f%%.*}"', ()),
+    "part of a value": ('exec m "${1:0:1}" "${1:2}" "${2:0:1}" "${1:9}"', ("abcd",)),
+    "an option, as bash tells it": (
+        'if [ "${1:0:1}" = - ]; then\n set -- m "$@"\nfi\nexec "$@"',
+        ("-x",),
+    ),
     "length": ("f=abc\nexec m ${#f} $#", ("x", "y")),
     "dirname": ('exec m "$(dirname "$0")" "$(basename "$0" )"', ()),
     "here": ('cd "$(dirname "$0")" && exec m', ()),
@@ -124,7 +129,8 @@ MORE = {
 }
 NOT_KNOWN = {"while"}  # only known at run time: nothing may be said to fail
 SEVERAL = {"subshell", "two programs"}  # only the last is what the script hands over to
-CASES = [(shell, name) for shell in SHELLS for name in SCRIPTS]
+NOT_DASH = {"part of a value", "an option, as bash tells it"}  # a bad substitution there
+CASES = [(shell, name) for shell in SHELLS for name in SCRIPTS if shell != "dash" or name not in NOT_DASH]
 
 
 def path_of(shell: str, name: str) -> str:
