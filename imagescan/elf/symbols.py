@@ -11,12 +11,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import itemgetter
 from typing import NamedTuple
 
+from imagescan.dataclasses import dataclass, field
 from imagescan.layers.values import ColumnStore, Place
 
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10
@@ -34,6 +35,7 @@ _BASE_VERSION = 1
 # Section, visibility and binding of an undefined symbol that other files can define: of default or
 # protected visibility.
 _PLAIN_MASK = 0xFFFF03F0
+_UNDEFINED_FACT = 0xFFFF  # and below: st_shndx is 0
 _PLAIN = frozenset((_GLOBAL << 4, _GLOBAL << 4 | 0x300))
 _PLAIN_OR_WEAK = _PLAIN | {_WEAK << 4, _WEAK << 4 | 0x300}
 
@@ -231,6 +233,11 @@ class SymbolTable:
         count = len(facts)
         if relocated and relocated[-1] >> RELOCATED_SHIFT >= count:
             relocated = array("I", [word for word in relocated if word >> RELOCATED_SHIFT < count])
+        if self.first_hashed < count and min(facts[self.first_hashed :]) > _UNDEFINED_FACT:
+            # As linkers do it: what the hash table holds is defined, and only copies matter of it.
+            end = bisect_left(relocated, self.first_hashed << RELOCATED_SHIFT)
+            copies = [word for word in relocated[end:] if word & COPIED]
+            relocated = relocated[:end] + array("I", copies)
         indices = [word >> RELOCATED_SHIFT for word in relocated]
         plain = _PLAIN_OR_WEAK if weak else _PLAIN
         copied = {word >> RELOCATED_SHIFT for word in relocated if word & COPIED}

@@ -17,9 +17,8 @@ from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
 from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
 
-MAXIMUM_OPENED_BYTES = 16 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_OPENED_BYTES = 24 << 20  # of files in which names are looked up; the others are read again
 MAXIMUM_FOUND = 50_000  # names remembered because they were found
-MANY_NAMES = 4  # from so many on all names of a file are decoded, instead of looking each one up
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
 _Inode = tuple[int, int]
@@ -195,7 +194,7 @@ class Binder:
         aliased = set(filter(self._answers_alias, names)) if self._aliased is not None else set()
         if defined is None:
             return aliased
-        if version is UNVERSIONED and len(names) >= MANY_NAMES:
+        if version is UNVERSIONED and defined.decodes_all(len(names)):
             every = defined.visible_to_musl if self._is_musl else defined.unversioned
             return names & every | aliased
         found = {name for name in names if self._finds(defined, name, version)} | aliased

@@ -25,7 +25,7 @@ class SharedBinding:
     def __init__(self, links: SharedLinks, binder: Binder, walks: Iterable[Walk]) -> None:
         self._links = links
         self._binder = binder
-        used = sorted({number for walk in walks for number in walk.nodes})
+        used = sorted({number for walk in walks for number in walk.nodes}, key=self._largest_needs)
         left = {number: self._left_by_needs(links.nodes[number]) for number in used}
         left = {number: references for number, references in left.items() if references}
         closures = {number: links.closure(number) for number in left}
@@ -52,6 +52,12 @@ class SharedBinding:
             for number in asking
             for reference in self._without(self._left[number], number, nodes)
         )
+
+    def _largest_needs(self, number: int) -> list[tuple[int, int]]:
+        """The sizes of what a node needs, largest first: in this order large files are opened seldom."""
+        nodes = self._links.nodes
+        tables = ((needed, nodes[needed].elf.symbols) for needed in nodes[number].needs)
+        return sorted((-table.length if table else 0, needed) for needed, table in tables)
 
     def _left_by_needs(self, one: Node) -> tuple[SymbolReference, ...]:
         nodes = self._links.nodes

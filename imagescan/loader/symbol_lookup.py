@@ -25,6 +25,7 @@ _LOCAL_BITS, _LOCAL = 0x300, frozenset((0x100, 0x200))  # STV_INTERNAL, STV_HIDD
 _HIDDEN_VERSION, _VERSION_NUMBER = 0x8000, 0x7FFF
 _FIRST_NAMED_VERSION = 2
 _HEADER = 16  # bytes of the four words that a GNU hash table begins with
+SYMBOLS_FOR_A_LOOK_UP = 8  # that can be decoded in the time that a look-up by hash takes
 _BYTES_FOR_A_SYMBOL = 80  # of memory: columns, and its name in a set
 
 # Any version: what an unversioned reference asks for, or any reference to a file without versions.
@@ -59,6 +60,7 @@ class DefinedSymbols:
         self._has_versions = table.has_versions
         self._has_gnu_hash = table.hash_kind is HashKind.GNU
         self._bits = table.elf_class
+        self._sought = 0
         if self._has_gnu_hash:
             self._read_hash_table(columns.hash_table)
 
@@ -70,6 +72,12 @@ class DefinedSymbols:
         self._bloom = _numbers("Q" if self._bits == 64 else "I", raw[_HEADER:start], swapped)
         self._buckets = _numbers("I", raw[start : start + 4 * buckets], swapped)
         self._chains = _numbers("I", raw[start + 4 * buckets :], swapped)
+
+    def decodes_all(self, names: int) -> bool:
+        """Whether so many more names are better sought among all names of the file than looked up one by
+        one: so it is once those looked up have cost as much as decoding all does."""
+        self._sought += names
+        return self._sought * SYMBOLS_FOR_A_LOOK_UP > len(self._starts)
 
     @property
     def size(self) -> int:
