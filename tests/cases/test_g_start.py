@@ -139,7 +139,7 @@ CASES = (
                 "start/entrypoint-missing",
                 "server",
                 'exec: "server": executable file not found in $PATH',
-                words=("no directory of PATH has it",),
+                words=("no directory of PATH has it (there is /app/server)",),
             ),
         ),
         named("/usr/local/bin"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import posixpath
 
 from imagescan.facts import ImageFacts
+from imagescan.layers.values import EntryKind
+from imagescan.rules.template import phrase
 from imagescan.startup.credentials import file_text
 from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StepRole
 
 MAXIMUM_SETTINGS = 50  # lines of a pyvenv.cfg that are read
+MAXIMUM_PLACES = 50  # paths with the name asked for that are looked at
+MAXIMUM_NAMED = 3  # more programs of that name tell nothing
 
 
 def user_of(facts: ImageFacts, step: ChainStep) -> str:
@@ -37,8 +41,22 @@ def reason_of(facts: ImageFacts, step: ChainStep, fault: ChainFault) -> str:
         FaultCode.OPTION: "this env does not know that option (busybox has no -S)",
         FaultCode.NO_DIRECTORY: f"{fault.path} is in the way and is no directory",
     }
-    environment = _virtual_environment(facts, step) if fault.code is FaultCode.MISSING else ""
-    return reasons.get(fault.code, fault.code.value) + environment
+    more = _virtual_environment(facts, step) if fault.code is FaultCode.MISSING else ""
+    if not more and fault.code in (FaultCode.MISSING, FaultCode.NOT_IN_PATH):
+        more = _elsewhere(facts, step.asked.rpartition("/")[2])
+    return reasons.get(fault.code, fault.code.value) + more
+
+
+def _elsewhere(facts: ImageFacts, name: str) -> str:
+    """Programs of that name in other places; "" where there are none, or many."""
+    if not name:
+        return ""
+    found = []
+    for path in facts.filesystem.paths_ever(name)[:MAXIMUM_PLACES]:
+        entry = facts.filesystem.resolve(path).entry
+        if entry is not None and entry.kind is EntryKind.FILE and entry.mode & 0o111:
+            found.append(path)
+    return f" (there is {phrase(sorted(found), 2)})" if 0 < len(found) <= MAXIMUM_NAMED else ""
 
 
 def _virtual_environment(facts: ImageFacts, step: ChainStep) -> str:
