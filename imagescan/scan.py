@@ -197,7 +197,7 @@ def _judge(
     levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
         better = replace(machine, cpu=levels)
-        best, _ = _gather(manifest, layers, filesystem, better, bundles, cache)
+        best, _ = _gather(manifest, layers, filesystem, better, bundles, cache, simulation)
         findings = both_answers(findings, judge(best, *rulebook), levels)
     report = replace(
         _report(facts, layers, findings),
@@ -269,8 +269,10 @@ def _gather(
     machine: ProcessEnvironment,
     bundles: BundleKnowledge,
     cache: CacheSession,
+    other: Simulation | None = None,
 ) -> tuple[ImageFacts, Simulation]:
-    """What is so on one machine: ``machine`` says its CPU, the image the rest of the environment."""
+    """What is so on one machine: ``machine`` says its CPU, the image the rest of the environment; ``other``
+    is the same image on another machine."""
     config = manifest.config
     process = replace(
         machine,
@@ -278,7 +280,7 @@ def _gather(
         working_directory="/" + config.working_dir.lstrip("/"),
         credentials=configured_user(config.user, filesystem).credentials,
     )
-    simulation = Simulation(filesystem, process)
+    simulation = other.on(process) if other else Simulation(filesystem, process)
     closures, maps = cache.link_maps(layers, filesystem, process, simulation)
     unread = tuple(
         Incomplete(f"/{file.path}", file.reason, index)

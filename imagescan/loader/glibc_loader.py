@@ -30,6 +30,7 @@ class GlibcLoader:
         environment: ProcessEnvironment,
         identity: LoaderIdentity,
         abi: ElfFacts,
+        binder: Binder | None = None,
     ) -> None:
         self._filesystem = filesystem
         self._environment = environment
@@ -61,7 +62,7 @@ class GlibcLoader:
             platform.legacy_hwcaps if platform and version is not None and version < (2, 37) else None,
             passes_non_directories=version is None or version >= (2, 39),
         )
-        self._binder = Binder(is_musl=False)
+        self._binder = binder or Binder(is_musl=False)
 
     def _read_cache(self, path: str) -> LoaderCache | None:
         entry = self._filesystem.resolve(path, who=self._environment.credentials).entry

@@ -15,6 +15,7 @@ from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import FileEntry, RootFilesystem
 from imagescan.layers.values import ImagePath
+from imagescan.loader.binding import Binder
 from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.closures import closure_table
 from imagescan.loader.environment import ProcessEnvironment
@@ -48,13 +49,21 @@ _Abi = tuple[int, int, bool]
 class Simulation:
     """What the dynamic loaders of one image would do in one process environment."""
 
-    def __init__(self, filesystem: RootFilesystem, environment: ProcessEnvironment) -> None:
+    def __init__(
+        self, filesystem: RootFilesystem, environment: ProcessEnvironment, binder: Binder | None = None
+    ) -> None:
         self._filesystem = filesystem
         self._environment = environment
+        self._binder = binder or Binder(is_musl=False)
         self._link_maps: dict[str, WholeLinkMap] = {}
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
+
+    def on(self, environment: ProcessEnvironment) -> Simulation:
+        """The same image in another process environment. Which symbols glibc finds in which files does not
+        depend on it, and is shared."""
+        return Simulation(self._filesystem, environment, self._binder)
 
     def link_map(self, path: ImagePath) -> WholeLinkMap:
         """What loading one ELF file does. A static or foreign file has no loader and only itself.
@@ -159,7 +168,7 @@ class Simulation:
         if identity.elf is None or identity.elf.loader_strings is None:
             return None
         if identity.kind == LoaderKind.GLIBC:
-            return GlibcLoader(self._filesystem, self._environment, identity, identity.elf)
+            return GlibcLoader(self._filesystem, self._environment, identity, identity.elf, self._binder)
         return MuslLoader(self._filesystem, self._environment, identity, self._musl_itself(identity.elf))
 
     def _musl_itself(self, elf: ElfFacts) -> ElfFacts:
