@@ -6,6 +6,7 @@ document describes are judged: a directory that names a platform may be anything
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -24,6 +25,8 @@ from imagescan.startup.bundles import (
 from imagescan.startup.dormant import sleeps_by_path
 from imagescan.startup.platforms import architecture_of
 from imagescan.variants import Variant
+
+_BUILT = re.compile(r"(.*/node_modules/(?:@[^/]+/)?[^/]+/)build/(?:Release|Debug)/[^/]+\.node", re.DOTALL)
 
 InUse = Callable[[ImagePath], LinkMap | None]
 """What happens to a file of the image in use."""
@@ -57,10 +60,24 @@ def judge_directories(
         if found is not None:
             loader, place, variant = found
             bundles[loader, place].append(_Build(path, elf, variant))
+    built = _built_here(files, programs.get("node", ())) if bundles else frozenset()
     for (loader, place), builds in bundles.items():
         hosts = programs[loader.host]
+        if place.startswith(tuple(built)):
+            continue
         if not any(_usable(build, host, in_use) for build in builds for host in hosts):
             yield _bundle(loader, place, builds, hosts[0], in_use)
+
+
+def _built_here(files: Mapping[ImagePath, ElfFacts | None], hosts: Sequence[HostProgram]) -> frozenset[str]:
+    """Node packages (with a slash at the end) that were compiled where they were installed: their loader
+    looks at that build first."""
+    found = set()
+    for path, elf in files.items():
+        match = _BUILT.fullmatch(path) if elf is not None and path.endswith(".node") else None
+        if match is not None and elf is not None and any(host.could_load(elf) for host in hosts):
+            found.add(match[1])
+    return frozenset(found)
 
 
 def _find(
