@@ -41,10 +41,12 @@ class Break:
     because: str
     proof: Opened | Started
     says: str
+    soname: str = ""
 
     def waiver(self) -> dict[str, Any]:
         """The entry of imagescan's own configuration that passes it."""
-        return {"rule": self.rule, "path": list(self.paths), "reason": self.because}
+        entry = {"rule": self.rule, "path": list(self.paths), "reason": self.because}
+        return {**entry, "soname": self.soname} if self.soname else entry
 
 
 def requires(host: str, package: str) -> Started:
@@ -121,11 +123,12 @@ BREAKS = (
     Break(
         "musl",
         "loader/library-missing",
-        (f"{SITE}/PIL/*", f"{SITE}/pillow.libs/*"),
+        (f"{SITE}/**",),
         "wheels for musl may expect zlib of the distribution (musllinux policy); this root is musl alone",
         Started(
             ("/lib/ld-musl-x86_64.so.1", "--list", f"{SITE}/PIL/_imaging.cpython-311-x86_64-linux-musl.so")
         ),
         "Error loading shared library libz.so.1: No such file or directory",
+        soname="libz.so.1",
     ),
 )

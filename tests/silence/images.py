@@ -26,7 +26,7 @@ SITE_PACKAGES = {
     "musl": "usr/lib/python3.11/site-packages",
 }
 # Nothing of these is judged; without py3compile Debian does not compile each Python module as it installs it.
-LEFT_OUT = ("/usr/bin/py3compile", "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+LEFT_OUT = ("/usr/bin/py3compile", "/usr/share/doc/*", "/usr/share/locale/*")
 APPLICATION = "srv/app"
 BUN = f"{APPLICATION}/node_modules/@oven/bun-linux-x64-musl/bin/bun"
 _COMPLAINT = re.compile(r"(?:E|W|dpkg|dpkg-\w+|npm error|ERROR)\b.*")
@@ -36,7 +36,9 @@ MUSL_RELEASE = 'ID=alpine\nVERSION_ID=3.22\nPRETTY_NAME="musl 1.2.5 with wheels 
 @dataclass(frozen=True, slots=True)
 class Image:
     """A root file system. ``suite`` is Debian's, "" for musl and nothing else; ``oracle`` names one that
-    the loader's oracle makes. ``starts`` is what the container is to start."""
+    the loader's oracle makes. ``starts`` is what the container is to start. ``npm`` is installed with all it
+    needs for the image's libc, ``npm_files`` unpacked as it is (npm refuses what is for another libc than its
+    own)."""
 
     title: str
     starts: str
@@ -45,6 +47,7 @@ class Image:
     packages: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
+    npm_files: tuple[str, ...] = ()
     oracle: str = ""
     without_updates: bool = False
 
@@ -79,13 +82,15 @@ REGISTRIES = Image(
     "bookworm",
     packages=("python3", "nodejs"),
     wheels=packages.WHEELS,
-    npm=(*packages.ADDONS, *packages.ADDONS_FOR_GLIBC),
+    npm=packages.ADDONS,
+    npm_files=packages.ADDONS_FOR_GLIBC,
 )
 MUSL = Image(
     "musl with PyPI's wheels and npm's addons",
     f"/{BUN} /srv/app",
     wheels=packages.MUSL_WHEELS,
-    npm=(*packages.ADDONS, *packages.ADDONS_FOR_MUSL),
+    npm=packages.ADDONS,
+    npm_files=packages.ADDONS_FOR_MUSL,
 )
 IMAGES = {
     **STOCK,
@@ -122,6 +127,7 @@ def _make(image: Image, directory: Path) -> None:
         _install_wheels(image.wheels, libc, directory / SITE_PACKAGES[libc])
     if image.npm:
         _install_addons(image.npm, libc, directory / APPLICATION)
+        _unpack_addons(image.npm_files, directory / APPLICATION / "node_modules")
     if not image.suite:
         _install_compiler_libraries(directory)
 
@@ -164,9 +170,27 @@ def _install_addons(requirements: tuple[str, ...], libc: str, directory: Path) -
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "package.json").write_text('{"private": true}\n')
     (directory / "index.js").write_text("setInterval(() => {}, 1000)\n")
-    command = [str(require_tool("npm")), "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [
+        str(require_tool("npm")),
+        "install",
+        "--loglevel=error",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ]
     command += ["--no-package-lock", "--os=linux", "--cpu=x64", f"--libc={libc}", *requirements]
     _fetch(command, directory)
+
+
+def _unpack_addons(requirements: tuple[str, ...], modules: Path) -> None:
+    """The files of npm packages that are for one platform, by themselves."""
+    for requirement in requirements:
+        package = modules / requirement.rpartition("@")[0]
+        package.mkdir(parents=True)
+        _fetch([str(require_tool("npm")), "pack", "--silent", requirement], package)
+        (archive,) = package.glob("*.tgz")
+        subprocess.run(["tar", "-xzf", archive, "--strip-components=1", "-C", package], check=True)
+        archive.unlink()
 
 
 def _fetch(command: list[str], directory: Path | None = None) -> None:
@@ -181,7 +205,7 @@ def _install_compiler_libraries(directory: Path) -> None:
     """libstdc++ and libgcc as Alpine builds them: numpy's wheel brings them along."""
     beside = directory / SITE_PACKAGES["musl"] / "numpy.libs"
     (standard,) = beside.glob("libstdc++-*.so.6*")
-    (compiler,) = beside.glob("libgcc_s-*.so.1")
+    compiler = min(beside.glob("libgcc_s-*.so.1"), key=lambda path: len(path.name))
     shutil.copy(standard, directory / "usr/lib/libstdc++.so.6")
     for name in ("libgcc_s.so.1", compiler.name):  # the copy of libstdc++ asks for the wheel's name
         shutil.copy(compiler, directory / "usr/lib" / name)

@@ -21,7 +21,7 @@ def test_a_wheel_has_no_warning(wheel: str) -> None:
     assert judged(IMAGE).loud(files) == []
 
 
-@pytest.mark.parametrize("package", MUSL.npm)
+@pytest.mark.parametrize("package", (*MUSL.npm, *MUSL.npm_files))
 def test_an_addon_has_no_warning(package: str) -> None:
     assert judged(IMAGE).loud(of_addon(root(IMAGE), APPLICATION, package)) == []
 

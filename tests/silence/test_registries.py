@@ -21,7 +21,7 @@ def test_a_wheel_has_no_warning(wheel: str) -> None:
     assert judged(IMAGE).loud(files) == []
 
 
-@pytest.mark.parametrize("package", REGISTRIES.npm)
+@pytest.mark.parametrize("package", (*REGISTRIES.npm, *REGISTRIES.npm_files))
 def test_an_addon_of_node_has_no_warning(package: str) -> None:
     files = of_addon(root(IMAGE), APPLICATION, package)
     assert files
