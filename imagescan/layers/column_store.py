@@ -7,7 +7,6 @@ Follows no specification. What is kept is read from layers, so its amount is bou
 from __future__ import annotations
 
 import os
-import tempfile
 from threading import Lock
 
 from imagescan.errors import LayerError, LimitExceeded
@@ -125,6 +124,8 @@ def write_at(file: int, data: bytes | bytearray | memoryview, offset: int) -> No
 
 def _open_unnamed() -> int:
     """A file for reading and writing that has no name any more."""
+    import tempfile  # costs 10 ms that a scan of known layers need not pay
+
     file, name = tempfile.mkstemp(prefix="imagescan-")
     os.unlink(name)  # noqa: PTH108
     return file
