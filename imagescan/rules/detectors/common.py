@@ -220,8 +220,10 @@ def wants_another_libc(link_map: LinkMap, resolution: Resolution) -> bool:
     """Whether a request is one for the libc (or loader) of an object that was built for another one."""
     name = resolution.needed
     musl = name == "libc.so" or name.startswith("libc.musl-")
-    named = musl if runs_with(link_map) is LoaderKind.GLIBC else name.startswith("ld-linux")
-    return named and built_for_another_libc(link_map, link_map.objects[resolution.requester])
+    if not musl and not name.startswith("ld-linux"):
+        return False
+    link_map = whole(link_map)
+    return musl is (runs_with(link_map) is LoaderKind.GLIBC) and built_for_another_libc(link_map, link_map.objects[resolution.requester])
 
 
 def bundle_of(path: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import islice
 
+from imagescan.dataclasses import dataclass, replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Certainty, Tier
@@ -52,6 +52,9 @@ class LibraryProblem(StrEnum):
     OPTIONAL = "optional"  # the plugin's package does not depend on the package that has it
 
 
+_LEFT_OUT = (LibraryProblem.MISSING, LibraryProblem.OPTIONAL)
+
+
 def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Needed entries that nothing satisfies.
 
@@ -63,24 +66,27 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
     for found, linked in linked_subjects(facts, lambda _, linked: linked.missing):
-        link_map = whole(linked)
-        for resolution in link_map.missing:
+        link_map = linked  # made whole where a problem is the one asked for
+        for resolution in linked.missing:
             if wants_another_libc(link_map, resolution):
                 continue  # told by the rule for mixed builds
             name = resolution.needed.rpartition("/")[2]
             runtime = next((by for pattern, by in injected.items() if fnmatchcase(name, pattern)), "")
             if runtime:
                 if wanted is LibraryProblem.INJECTED:
+                    link_map = whole(link_map)
                     yield _observe_injected(facts, _Seen(found, link_map, resolution, wanted, ()), runtime)
                 continue
             places = _places(facts, found.elf, name)
             problem = _problem(facts, found, resolution, places)
             optional = None
-            if problem is LibraryProblem.MISSING and found.tier is Tier.PLUGIN:
+            if problem is LibraryProblem.MISSING and found.tier is Tier.PLUGIN and wanted in _LEFT_OUT:
+                link_map = whole(link_map)
                 requester = link_map.objects[resolution.requester].real
                 optional = optional_package(facts, packages, requester, name)
                 problem = LibraryProblem.OPTIONAL if optional else problem
             if problem is wanted:
+                link_map = whole(link_map)
                 seen = _Seen(found, link_map, resolution, wanted, places, optional)
                 if seen.cause not in blamed:
                     within = len(blamed) < MAXIMUM_BLAMED

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
+from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Certainty, Tier, TrailLine
@@ -37,9 +37,12 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
     """
     wanted = Binding(text(parameters, "binding"))
     providers: dict[str, tuple[str, ...]] = {}
-    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing_symbols):
-        if found.tier is Tier.PLUGIN and found.opened is None:
-            continue
+
+    def concerned(found: ObjectFacts, linked: LinkMap) -> bool:
+        hosted = found.tier is not Tier.PLUGIN or found.opened is not None
+        return hosted and any(symbol.binding is wanted for symbol in linked.missing_symbols)
+
+    for found, linked in linked_subjects(facts, concerned):
         link_map = whole(linked)
         requesters: dict[str, list[MissingSymbol]] = {}
         for symbol in _unexplained(link_map):
