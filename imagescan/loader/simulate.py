@@ -116,6 +116,9 @@ class Simulation:
         refusal = kernel_refusal(elf, identity, self._environment)
         if refusal is not None:
             return _alone(entry, elf, identity, refusal if is_program else None)
+        elevated = self._environment.elevated_by(entry) if is_program else None
+        if elevated is not None:
+            return Simulation(self._filesystem, elevated).link_map(entry.path)
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
