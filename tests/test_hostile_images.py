@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.layers.column_store import TemporaryColumnStore
-from imagescan.loader import closures, search
+from imagescan.loader import closures, search, simulate
 from imagescan.options import ScanOptions
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
@@ -72,6 +73,25 @@ def test_libraries_that_all_need_each_other_are_one_error(
     mesh = {f"usr/lib/{name}": write_elf(ElfStandIn(soname=name, needed=names)) for name in names}
     with pytest.raises(LimitExceeded, match="more than 100 ways"):
         scanned(tmp_path, {"app": program(needed=names), **mesh})
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_libraries_that_all_need_each_other_take_does_not_grow_with_their_link_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(simulate, "REMEMBERED_REQUESTS", 3000)
+    names = tuple(f"libm{number}.so" for number in range(40))
+    rpath = None if shared else "/opt"
+    mesh = {
+        f"usr/lib/{name}": write_elf(ElfStandIn(soname=name, needed=names, rpath=rpath)) for name in names
+    }
+    files = {"app": program(needed=names), **mesh}
+    tracemalloc.start()
+    try:
+        assert scanned(tmp_path, files).report.findings == ()
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20  # all resolutions together have 30 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_plugins_that_all_need_each_other_end_as_incomplete(

@@ -41,7 +41,7 @@ from imagescan.loader.values import (
     WholeLinkMap,
 )
 
-REMEMBERED_MAPS = 64  # whole link maps; others are made again when asked for
+REMEMBERED_REQUESTS = 50_000  # of the whole link maps remembered; others are made again when asked for
 
 _Abi = tuple[int, int, bool]
 
@@ -56,6 +56,7 @@ class Simulation:
         self._environment = environment
         self._binder = binder or Binder(is_musl=False)
         self._link_maps: dict[str, WholeLinkMap] = {}
+        self._requests = 0
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
@@ -74,8 +75,10 @@ class Simulation:
         found = self._link_maps.get(path)
         if found is None:
             found = self._link_maps[path] = self._make(*self._elf(path))
-            if len(self._link_maps) > REMEMBERED_MAPS:
-                del self._link_maps[next(iter(self._link_maps))]
+            self._requests += 1 + len(found.resolutions)
+            while self._requests > REMEMBERED_REQUESTS:
+                oldest = self._link_maps.pop(next(iter(self._link_maps)))
+                self._requests -= 1 + len(oldest.resolutions)
         return found
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> BriefLinkMap:
