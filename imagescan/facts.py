@@ -111,7 +111,7 @@ class ImageFacts:
     the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
     ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME,
     ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
-    ``page_size`` is the kernel's in bytes where the caller stated it.
+    ``page_size`` is the kernel's in bytes and ``kernel`` its version where the caller stated them.
     ``archived`` are libraries in archives that a program of the image would extract and fail to load
     (``by_path`` has them too), ``bundles`` native code of which no build fits.
     """
@@ -137,6 +137,7 @@ class ImageFacts:
     archived: tuple[ObjectFacts, ...] = ()
     bundles: tuple[Bundle, ...] = ()
     page_size: int | None = None
+    kernel: tuple[int, int, int] | None = None
 
     @property
     def platform(self) -> Platform:

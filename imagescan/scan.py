@@ -300,7 +300,7 @@ def _gather(
         extraction,
         lambda one: Simulation(filesystem, in_process(process, one)),
     )
-    facts = replace(facts, page_size=process.page_size)
+    facts = replace(facts, page_size=process.page_size, kernel=process.stated_kernel)
     return facts, simulation
 
 

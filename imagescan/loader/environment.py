@@ -40,6 +40,11 @@ class ProcessEnvironment:
         """A variable's value, empty when unset."""
         return self.variables.get(name, "")
 
+    @property
+    def stated_kernel(self) -> tuple[int, int, int] | None:
+        """The kernel's version where the caller stated it."""
+        return self.kernel if self.kernel_stated else None
+
     def is_secure(self, program: FileEntry) -> bool:
         """AT_SECURE: ids or capabilities that the user does not have already (``loader.md`` 2.6;
         fs/exec.c bprm_fill_uid, security/commoncap.c)."""

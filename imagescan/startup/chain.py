@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
-from imagescan.findings import TrailLine
 from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.sources.values import ImageConfig
 from imagescan.startup import lookup
@@ -119,16 +118,19 @@ def _is_shell_form(arguments: tuple[str, ...], program: FileEntry | None) -> boo
 def _working_directory_fault(purpose: Purpose, around: Surroundings) -> ChainStep | None:
     """The runtime makes a working directory that is missing, but only where nothing is in the way."""
     resolution = around.filesystem.resolve(around.directory)
-    if resolution.entry is not None and resolution.entry.kind is EntryKind.DIRECTORY:
+    entry = resolution.entry
+    if purpose is not Purpose.START or (entry is not None and entry.kind is EntryKind.DIRECTORY):
         return None
-    in_the_way = resolution.entry is not None or resolution.error is PathError.ENOTDIR
-    if not in_the_way or purpose is not Purpose.START:
+    if entry is not None or resolution.error is PathError.ENOTDIR:
+        path, errno = entry.path if entry else resolution.stopped_at, "ENOTDIR"
+    elif resolution.hops:  # a link that leads nowhere, or in a circle
+        path, errno = resolution.hops[0].link, "EEXIST"
+    else:
         return None
-    path = resolution.entry.path if resolution.entry else resolution.stopped_at or around.directory
-    message = f"mkdir {around.directory}: not a directory"
-    fault = ChainFault(FaultCode.NO_DIRECTORY, "ENOTDIR", message, path)
-    tried = (TrailLine("path", around.directory, "not a directory", f"at {path}"),)
-    return ChainStep(StepRole.PROGRAM, around.directory, "", around.directory, resolution.entry, tried, fault)
+    reason = "not a directory" if errno == "ENOTDIR" else "file exists"
+    fault = ChainFault(FaultCode.NO_DIRECTORY, errno, f"mkdir {path}: {reason}", path)
+    tried = lookup.trail(around, around.directory, resolution)
+    return ChainStep(StepRole.PROGRAM, around.directory, "", around.directory, entry, tried, fault)
 
 
 def follow(launch: Launch) -> tuple[tuple[ChainStep, ...], tuple[str, ...]]:

@@ -22,7 +22,7 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """``$name`` or ``${name}``; ``operator`` and ``word`` are what follows the name in braces
-    (``:-``, ``#``, ``%%``, ...; ``:`` for a part of the value), "" for none, ``length`` marks ``${#name}``."""
+    (``:-``, ``#``, ``%%``, ...; ``:`` for a part), "" for none, ``length`` marks ``${#name}``."""
 
     name: str
     operator: str = ""

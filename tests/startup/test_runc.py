@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_runc_says_the_same_of_every_path(
 ) -> None:
     for path in [*files, "/absent", "/s/below", "/private/ok", "/bin/../s"]:
         compare(bundle, filesystem, replace(CONFIG, entrypoint=(path,), user=user))
+
+
+DIRECTORIES = ["/s", "/s/below", "/nobody", "/new/one", "/private", "/loop", "/dangling", "/dangling/below"]
+
+
+@pytest.mark.parametrize("user", ["", "1000"])
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_runc_says_the_same_of_every_working_directory(
+    filesystem: RootFilesystem, bundle: Path, directory: str, user: str
+) -> None:
+    config = replace(CONFIG, entrypoint=("/bin/ok",), working_dir=directory, user=user)
+    compare(bundle, filesystem, config)
+    shutil.rmtree(bundle / "rootfs/new", ignore_errors=True)  # runc made it
 
 
 @pytest.mark.parametrize("search_path", PATHS)

@@ -19,6 +19,8 @@ from imagescan.startup.execution import refusal
 from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StartupChain, StepRole
 
 STEP_VALUES = frozenset({"asked", "asked_by", "absent", "reason", "mode", "user"})
+_CUT = "the interpreter's path is cut at 127 bytes, and no such file exists"
+OLD_LINE_LIMIT = 128  # BINPRM_BUF_SIZE before Linux 5.1, which cut longer lines silently
 _CAUGHT = "unless the command line catches the failure"
 _IF_STARTED = "if something starts it"
 
@@ -229,22 +231,42 @@ def refused_files(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
             reason = _refusal(step, unread)
             too_long = step.script is not None and step.script.fault is not None and "256" in reason
             if reason and step.entry and too_long == (text(parameters, "kind") == "shebang"):
-                yield Observation(
-                    cause=(step.entry.path,),
-                    object=step.entry.path,
-                    tier=Tier.STARTUP,
-                    certainty=Certainty.CERTAIN if step.certain else Certainty.CONDITIONAL,
-                    values={"reason": reason},
-                    runtime_message=exec_failure(chain.steps[0].opened, "ENOEXEC"),
-                    trail=way_to(chain, step),
-                    blame=blame_present(facts, step.entry.path),
-                    condition="" if step.certain else _CAUGHT,
-                )
+                condition = "" if step.certain else _CAUGHT
+                yield _refused(facts, chain, step, reason, condition)
+            elif text(parameters, "kind") == "shebang" and step.entry and _cut_by_old_kernels(facts, step):
+                condition = "" if facts.kernel else "on a kernel before 5.1"
+                yield _refused(facts, chain, step, _CUT, condition)
+
+
+def _cut_by_old_kernels(facts: ImageFacts, step: ChainStep) -> bool:
+    """Whether a kernel before 5.1 would cut the interpreter's path at its buffer of 128 bytes."""
+    if step.fault or step.script is None or (facts.kernel and facts.kernel >= (5, 1, 0)):
+        return False
+    return len(step.script.interpreter.encode("utf-8", "surrogateescape")) + len("#!") >= OLD_LINE_LIMIT
+
+
+def _refused(
+    facts: ImageFacts, chain: StartupChain, step: ChainStep, reason: str, condition: str
+) -> Observation:
+    assert step.entry is not None, "a file that is there"
+    first = chain.steps[0].opened
+    errno = "ENOENT" if reason == _CUT else "ENOEXEC"
+    return Observation(
+        cause=(step.entry.path,),
+        object=step.entry.path,
+        tier=Tier.STARTUP,
+        certainty=Certainty.CONDITIONAL if condition else Certainty.CERTAIN,
+        values={"reason": reason},
+        runtime_message=step.fault.message if step.fault else exec_failure(first, errno),
+        trail=way_to(chain, step),
+        blame=blame_present(facts, step.entry.path),
+        condition=condition,
+    )
 
 
 def _refusal(step: ChainStep, unread: set[str]) -> str:
     if step.script is not None:
-        return refusal(step.script)
+        return refusal(step.script) if step.fault else ""  # a shell runs what the kernel refuses
     by_kernel = step.role in (StepRole.PROGRAM, StepRole.INTERPRETER)
     if not by_kernel or step.fault or step.entry is None or step.entry.path in unread:
         return ""  # a shell or env that meets ENOEXEC runs the file as a script of its own

@@ -91,7 +91,7 @@ def example_facts(image: ExampleImage) -> ImageFacts:
         extraction,
         lambda one: Simulation(filesystem, in_process(process, one)),
     )
-    return replace(facts, page_size=process.page_size)
+    return replace(facts, page_size=process.page_size, kernel=process.stated_kernel)
 
 
 def _instructions(image: ExampleImage) -> Iterator[str]:
