@@ -6,8 +6,6 @@ nothing is expanded.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable
 
 from imagescan.errors import UsageError
@@ -22,6 +20,9 @@ def read_words(text: str, where: str) -> tuple[str, ...]:
         UsageError: a text that begins with ``[`` and is no JSON list of strings; a quote that is not
             closed.
     """
+    import json
+    import shlex
+
     if text.lstrip().startswith("["):
         try:
             words = json.loads(text)
