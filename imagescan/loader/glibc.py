@@ -237,7 +237,7 @@ class GlibcProcess:
             return Request(raw, requester, known, result.how, None, result.trail)
         elf = entry.content
         assert isinstance(elf, ElfFacts), "open_verify lets only ELF files through"
-        judgement = self._search.map_object(elf)
+        judgement = self._search.map_object(entry.inode, elf)
         if judgement.outcome != Outcome.FOUND:
             missing = Missing(judgement.detail, result.path, about=name)
             return Request(raw, requester, None, None, missing, result.trail)

@@ -105,7 +105,10 @@ class GlibcLoader:
             if result is None or result.entry is None or "$" in name or name == self._identity.requested:
                 return None
             elf = result.entry.content
-            if not isinstance(elf, ElfFacts) or self._search.map_object(elf).outcome != Outcome.FOUND:
+            if (
+                not isinstance(elf, ElfFacts)
+                or self._search.map_object(result.entry.inode, elf).outcome != Outcome.FOUND
+            ):
                 return None
             found.append((name, result.entry))
         return found

@@ -76,6 +76,7 @@ class GlibcSearch:
         self._passes_non_directories = passes_non_directories
         self._usable: dict[str, tuple[str, ...]] = {}
         self._answers: dict[tuple[str, SearchPlan], SearchResult] = {}
+        self._mapped: dict[tuple[int, int], Judgement] = {}
         self._steps = 0
 
     def find(self, name: str, plan: SearchPlan) -> SearchResult:
@@ -109,9 +110,12 @@ class GlibcSearch:
             None, path, None, Missing(f"cannot open shared object file: {reason}"), tuple(trail)
         )
 
-    def map_object(self, elf: ElfFacts) -> Judgement:
-        """Judge a found file as it is mapped (see ``GlibcAcceptance.map_object``)."""
-        return self._acceptance.map_object(elf)
+    def map_object(self, inode: tuple[int, int], elf: ElfFacts) -> Judgement:
+        """Judge a found file as it is mapped (see ``GlibcAcceptance.map_object``); remembered."""
+        found = self._mapped.get(inode)
+        if found is None:
+            found = self._mapped[inode] = self._acceptance.map_object(elf)
+        return found
 
     def _find(self, name: str, plan: SearchPlan) -> SearchResult:
         trail: list[SearchStep] = []
