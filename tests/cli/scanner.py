@@ -16,6 +16,7 @@ from tests.reports.examples import BROKEN, INCOMPLETE, LIBRARY_MISSING, LINKS, S
 class Scanned:
     report: ScanReport
     links: LinkReport = LINKS
+    evidence: tuple[tuple[str, str], ...] | None = None
 
     def history(self, path: str) -> tuple[Blame, ...]:
         return LIBRARY_MISSING.blame if path.endswith("libpq.so.5") else ()
