@@ -101,7 +101,7 @@ def _finding(
         certainty=worst.certainty,
         object=worst.object,
         message=fill(rule.message, values),
-        runtime_message=fill(rule.runtime_message, values) or worst.runtime_message,
+        runtime_message=fill(rule.runtime_message, values) or _first_message(ordered),
         items=items,
         requesters=requesters,
         trail=worst.trail,
@@ -113,6 +113,11 @@ def _finding(
         references=rule.references,
         fingerprint=fingerprint(rule.id, worst.cause),
     )
+
+
+def _first_message(ordered: Sequence[Observation]) -> str:
+    """What the worst object's loader says; where it comes to no word, the next one's of the same cause."""
+    return next((one.runtime_message for one in ordered if one.runtime_message), "")
 
 
 def _values(

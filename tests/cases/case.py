@@ -143,14 +143,13 @@ def judge(case: Case, directory: Path) -> Outcome:
         scanned = scan(write(directory / "broken", *case.broken_images), case.words())
         wanted = 1 if any(find.severity == "error" for find in case.finds) else 0
         faults += _process_faults(scanned, wanted, "the broken image")
-        loud = [one for one in scanned.findings if one["severity"] in LOUD]
+        given, said = _match(case.finds, scanned.findings)
         expected = sum(find.severity in LOUD for find in case.finds)
-        found, said = _match(case.finds, scanned.findings)
-        alarms = sum(one["severity"] in LOUD for one in said) if loud else 0
-        faults += [f"not said: {find}" for find in case.finds if not _given(find, scanned.findings)]
+        found = sum(find.severity in LOUD and one is not None for find, one in given)
+        alarms = sum(one["severity"] in LOUD for one in said)
         faults += _extra(said, case.notes, "the broken image")
-        for find in case.finds:
-            faults += _differences(find, scanned.findings)
+        for find, one in given:
+            faults += [f"not said: {find}"] if one is None else _differences(find, one)
     if case.sound_images:
         scanned = scan(write(directory / "sound", *case.sound_images), case.words())
         faults += _process_faults(scanned, 0, "the healthy image")
@@ -169,23 +168,19 @@ def _key(finding: Mapping[str, Any]) -> tuple[str, str, str]:
     return finding["rule"], finding["object"], finding["severity"]
 
 
-def _given(find: Find, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    wanted = (find.rule, find.object, find.severity)
-    matching = [one for one in findings if _key(one) == wanted]
-    return [one for one in matching if find.says in ("", plain(one["runtime_message"]))] or matching
-
-
 def _match(
     finds: Sequence[Find], findings: Sequence[Mapping[str, Any]]
-) -> tuple[int, list[Mapping[str, Any]]]:
-    """How many expected findings at warning or above are there, and the findings that nobody expects."""
-    left, found = list(findings), 0
+) -> tuple[list[tuple[Find, Mapping[str, Any] | None]], list[Mapping[str, Any]]]:
+    """The finding that each expected one is (None: it is missed), and those that nobody expects."""
+    left, given = list(findings), []
     for find in finds:
-        for one in _given(find, left):
-            left.remove(one)
-            found += find.severity in LOUD
-            break
-    return found, left
+        wanted = (find.rule, find.object, find.severity)
+        candidates = [one for one in left if _key(one) == wanted]
+        chosen = min(candidates, key=lambda one: len(list(_differences(find, one))), default=None)
+        if chosen is not None:
+            left.remove(chosen)
+        given.append((find, chosen))
+    return given, left
 
 
 def _extra(said: Sequence[Mapping[str, Any]], allowed: Sequence[tuple[str, str]], what: str) -> list[str]:
@@ -206,11 +201,7 @@ def plain(text: str) -> str:
     return re.sub("/{2,}", "/", text)
 
 
-def _differences(find: Find, findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    given = _given(find, findings)
-    if not given:
-        return
-    one = given[0]
+def _differences(find: Find, one: Mapping[str, Any]) -> Iterator[str]:
     for key, wanted in (("tier", find.tier), ("certainty", find.certainty)):
         if one[key] != wanted:
             yield f"{find.rule}: {key} is {one[key]}, not {wanted}"

@@ -31,6 +31,48 @@ def gill(architecture: str, libc: str) -> Image:
     return base.layer("COPY --from=build /app/target/release/gill-app /", files).starts("/entrypoint.sh")
 
 
+BCRYPT = f"{PACKAGES}/bcrypt/_bcrypt.abi3.so"
+PSYCOPG = f"{PACKAGES}/psycopg2/_psycopg.cpython-311-x86_64-linux-gnu.so"
+MANYLINUX = ("manylinux2014_x86_64", "manylinux_2_17_x86_64")
+MUSLLINUX = ("musllinux_1_1_x86_64", "musllinux_1_2_x86_64")
+OPENER = """
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+__attribute__((constructor)) static void start(void)
+{
+    void *opened = dlopen("%s", RTLD_NOW);
+    const char *said = opened ? "" : dlerror();
+    if (!opened && !strstr(said, "symbol not found")) { puts(said); exit(1); }
+}
+int puts(const char *);
+"""
+
+
+def wheels(base: Image, requirement: str, *platforms: str) -> Image:
+    files = wheel(requirement, *platforms, into=PACKAGES)
+    return base.layer(f"RUN pip install --platform {platforms[0]} {requirement}", files).starts("sh")
+
+
+def with_python(base: Image) -> Image:
+    """For Python stands a program that opens the module, and that has none of Python's own symbols."""
+    files = {
+        "/usr/local/bin/python3.11": Program(musl(), source=OPENER % BCRYPT),
+        "/usr/lib/libgcc_s.so.1": Library("libgcc_s.so.1", musl(), {"": UNWIND}),
+    }
+    return base.layer("ADD python", files)
+
+
+UNWIND = tuple(
+    f"_Unwind_{name}"
+    for name in (
+        *("Backtrace", "DeleteException", "GetCFA", "GetDataRelBase", "GetIP", "GetIPInfo", "RaiseException"),
+        *("GetLanguageSpecificData", "GetRegionStart", "GetTextRelBase", "Resume", "SetGR", "SetIP"),
+    )
+)
+
+
 CASES = (
     Case(
         "A01",
@@ -150,8 +192,15 @@ CASES = (
         "a Rust program of three platforms: the build is green and no container starts",
         tuple(gill(architecture, "gnu") for architecture in MACHINES),
         tuple(
-            Find("loader/glibc-program-on-musl", "/gill-app", words=("musl",), fix=("Build for musl",))
-            for _ in MACHINES
+            Find(
+                "loader/glibc-program-on-musl",
+                "/gill-app",
+                "exec /gill-app: no such file or directory",
+                words=("/lib/ld-musl-", loader),
+                fix=("Build for musl",),
+                blame=(("added", "COPY --from=build /app/target/release/gill-app /"),),
+            )
+            for loader in ("x86_64", "aarch64", "armhf")
         ),
         tuple(gill(architecture, "musl") for architecture in MACHINES),
         run=Run(("/entrypoint.sh",), "/entrypoint.sh: exec: line 3: /gill-app: not found"),
@@ -159,28 +208,41 @@ CASES = (
     Case(
         "A10",
         "ImportError: Error loading shared library ld-linux-x86-64.so.2",
-        alpine("3.12", "1.2.2")
-        .layer(
-            "RUN pip install --platform manylinux2014_x86_64 --target . psycopg2-binary",
-            wheel("psycopg2-binary==2.9.13", "manylinux2014_x86_64", "manylinux_2_17_x86_64", into=PACKAGES),
-        )
-        .starts("sh"),
+        wheels(with_python(alpine("3.12", "1.2.2")), "bcrypt==5.0.0", *MANYLINUX),
         (
             Find(
                 "loader/glibc-program-on-musl",
-                f"{PACKAGES}/psycopg2/_psycopg.cpython-311-x86_64-linux-gnu.so",
+                BCRYPT,
+                "Error loading shared library ld-linux-x86-64.so.2: No such file or directory "
+                f"(needed by {BCRYPT})",
                 severity="warning",
                 tier="plugin",
                 certainty="conditional",
-                words=("musl",),
+                words=("musl", "when /usr/local/bin/python3.11 opens it"),
                 fix=("musllinux",),
             ),
         ),
-        alpine("3.20")
-        .layer(
-            "RUN pip install psycopg2-binary",
-            wheel("psycopg2-binary==2.9.13", "musllinux_1_1_x86_64", "musllinux_1_2_x86_64", into=PACKAGES),
-        )
-        .starts("sh"),
+        wheels(with_python(alpine("3.20")), "bcrypt==5.0.0", *MUSLLINUX),
+        sound_notes=(("abi/symbol-missing", BCRYPT),),  # Python's own
+        run=Run(("/usr/local/bin/python3.11",)),
+    ),
+    Case(
+        "A10",
+        "a manylinux wheel with sixteen libraries: one finding",
+        wheels(alpine("3.12", "1.2.2"), "psycopg2-binary==2.9.13", *MANYLINUX),
+        (
+            Find(
+                "loader/glibc-program-on-musl",
+                PSYCOPG,
+                "Error loading shared library ld-linux-x86-64.so.2: No such file or directory "
+                f"(needed by {PACKAGES}/psycopg2_binary.libs/libcom_err-2abe824b.so.2.1)",
+                severity="warning",
+                tier="plugin",
+                certainty="conditional",
+                requesters=(f"{PACKAGES}/psycopg2_binary.libs/libcom_err-2abe824b.so.2.1",),
+                fix=("musllinux",),
+            ),
+        ),
+        wheels(alpine("3.20"), "psycopg2-binary==2.9.13", *MUSLLINUX),
     ),
 )

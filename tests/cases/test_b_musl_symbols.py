@@ -172,7 +172,7 @@ CASES = (
                 words=("partial upgrade",),
                 fix=("apk add --upgrade libssl3", *MIXED),
                 owner="libcurl 8.6.0-r1 (apk); /usr/lib/libssl.so.3 is of libssl3 3.1.4-r5 (apk)",
-                blame=(("added", "RUN apk add curl"),),
+                blame=(("added", "RUN apk add curl"), ("added", "ADD alpine-minirootfs / # packages")),
             ),
         ),
         curl((*ALWAYS, "SSL_get0_group_name"), (*ALWAYS, "SSL_get0_group_name"), ("3.2.1-r1", "8.6.0-r1")),

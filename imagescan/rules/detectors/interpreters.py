@@ -12,7 +12,7 @@ from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, start_problem, subjects
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.detectors.versions import version_key
-from imagescan.rules.messages import exec_failure, symbol_missing
+from imagescan.rules.messages import exec_failure, library_missing, symbol_missing
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
 
@@ -99,7 +99,14 @@ def _message(found: ObjectFacts, link_map: LinkMap | None, fault: tuple[str, str
 
 
 def _dlopen_message(found: ObjectFacts) -> str:
-    """What dlopen(3) of a plugin for another libc says first; "" where that depends on its symbols."""
+    """What dlopen(3) of a plugin for another libc says first; "" where that depends on its symbols and the
+    image has no program that opens it."""
+    if found.opened is not None:
+        opened = found.opened.link_map
+        for resolution in opened.missing:
+            return library_missing(opened, resolution, is_program=False)
+        for symbol in opened.missing_symbols:
+            return symbol_missing(opened, symbol)
     for name in found.elf.needed:
         if name.startswith("ld-linux"):
             return f"Error loading shared library {name}: No such file or directory (needed by {found.path})"
@@ -123,10 +130,13 @@ def _origin(interpreter: str) -> str:
 
 
 def _release(found: ObjectFacts) -> str:
-    """A sentence with the newest glibc release that a program asks for; "" where it asks for none."""
-    names = (one.name for need in found.elf.version_needs for one in need.versions)
-    newest = max((name for name in names if name.startswith("GLIBC_2.")), key=version_key, default="")
-    return f" {found.path} asks for symbols of glibc {newest.removeprefix('GLIBC_')}." if newest else ""
+    """A sentence with the newest glibc release that a program asks for; "" where it asks for one
+    release only."""
+    names = {one.name for need in found.elf.version_needs for one in need.versions}
+    releases = sorted((name for name in names if name.startswith("GLIBC_2.")), key=version_key)
+    if len(releases) < 2:  # the first release for this machine, which tells nothing
+        return ""
+    return f" {found.path} asks for symbols of glibc {releases[-1].removeprefix('GLIBC_')}."
 
 
 def _lacks(facts: ImageFacts, found: ObjectFacts) -> str:
