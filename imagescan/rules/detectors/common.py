@@ -223,7 +223,9 @@ def wants_another_libc(link_map: LinkMap, resolution: Resolution) -> bool:
     if not musl and not name.startswith("ld-linux"):
         return False
     link_map = whole(link_map)
-    return musl is (runs_with(link_map) is LoaderKind.GLIBC) and built_for_another_libc(link_map, link_map.objects[resolution.requester])
+    return musl is (runs_with(link_map) is LoaderKind.GLIBC) and built_for_another_libc(
+        link_map, link_map.objects[resolution.requester]
+    )
 
 
 def bundle_of(path: str) -> str:
