@@ -31,7 +31,7 @@ from imagescan.startup.shell_syntax import (
 )
 from imagescan.startup.shell_tests import evaluate, negated
 from imagescan.startup.shell_values import Place, Questions, Started
-from imagescan.startup.shell_words import Expander
+from imagescan.startup.shell_words import Expander, is_all_arguments
 
 MAXIMUM_COMMANDS = 5000  # commands looked at for one script, calls of functions counted each time
 MAXIMUM_CALLS = 12  # functions and sourced files inside each other
@@ -236,10 +236,18 @@ class Walk:
         for name, word in command.assignments:
             own.assign(name, expander.text(word, state), assumed=expander.assumed)
             own.exported.add(name)
-        if not words or not words[0]:  # an empty name is a variable that a deployment sets
-            return self._unknown(command, state, own, place, nothing=words == [])
+        unnamed = self._names_nothing(command, state)
+        if not words or not words[0] or unnamed:
+            return self._unknown(command, state, own, place, nothing=words == [] and not unnamed)
         own.certain &= not expander.assumed
         return self.run(words, command, state, own, place)
+
+    def _names_nothing(self, command: Simple, state: ShellState) -> bool:
+        """Whether the program's name is a variable that is empty here: a deployment is to set it."""
+        words = command.words
+        head = words[0][0] if words[0] else None
+        named = words[1:2] if isinstance(head, Text) and head.text == "exec" else words[:1]
+        return bool(named) and not is_all_arguments(named[0]) and self.expander.fields(named, state) == []
 
     def run(
         self, words: list[str], command: Simple, state: ShellState, own: ShellState, place: Place

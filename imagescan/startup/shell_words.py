@@ -76,7 +76,7 @@ class Expander:
         """One word as fields: unquoted values are split, ``"$@"`` gives one for each argument."""
         fields: list[str] = []
         current: str | None = None
-        if state.positional == () and _is_all_arguments(word):
+        if state.positional == () and is_all_arguments(word):
             return []
         for part in word:
             if isinstance(part, Parameter) and part.name == "@" and not part.operator and not part.length:
@@ -192,7 +192,7 @@ def _piece(value: str | None, word: Word) -> str | None:
     return value[int(start) : int(start) + int(length)] if length else value[int(start) :]
 
 
-def _is_all_arguments(word: Word) -> bool:
+def is_all_arguments(word: Word) -> bool:
     """Whether a word is ``"$@"`` and nothing else, which gives no field where there are no arguments."""
     others = [part for part in word if not (isinstance(part, Text) and part.text == "")]
     return len(others) == 1 and isinstance(others[0], Parameter) and others[0].name == "@"

@@ -67,7 +67,7 @@ def failed_to_execute(name: str) -> Teller:
 def supervised(name: str) -> str:
     """What a supervisor starts, in words; "" for a program that is none."""
     services = SUPERVISORS.get(name, "")
-    return f"{name} starts {services}; that is not followed" if services else ""
+    return f"{name} starts {services}" if services else ""
 
 
 def handed_over(words: tuple[str, ...], around: Surroundings, *, busybox: bool = False) -> Handed | None:

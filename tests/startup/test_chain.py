@@ -175,3 +175,33 @@ def test_env_says_why_it_cannot_start_its_program(name: str, message: str) -> No
     step = facts.startup.failing
     assert step is not None and step.fault is not None
     assert (step.role, step.fault.message) == (StepRole.ENV_PROGRAM, message)
+
+
+@pytest.mark.parametrize(
+    ("script", "open_end"),
+    [
+        ("exec s6-svscan /run/service", "s6-svscan starts the services of its scan directory"),
+        ("exec $SERVER", "/start: what line 2 starts is only known at run time"),
+        ('exec "$(cat /etc/command)"', "/start: what line 2 starts is only known at run time"),
+        ("exec tini -Q server", "/usr/bin/tini: tini has the option -Q, which is not known"),
+        ("if true; then", "/start: the script cannot be followed"),
+        ("exec chroot /other server", "/usr/bin/chroot: chroot starts server in another root"),
+    ],
+)
+def test_where_it_cannot_be_known_what_is_started_the_chain_says_so(script: str, open_end: str) -> None:
+    facts = facts_of(
+        f"""
+        base: debian
+        entrypoint: [/start]
+        files:
+          /start: {{script: '#!/bin/sh\\n{script}\\n'}}
+          /usr/bin/s6-svscan: {{static: {{}}}}
+          /usr/bin/tini: {{static: {{}}}}
+          /usr/bin/chroot: {{static: {{}}}}
+    """.replace("'#!", '"#!')
+        .replace("\\n'}", '\\n"}')
+        .replace('"$(cat', '\\"$(cat')
+        .replace('command)"', 'command)\\"')
+    )
+    assert facts.startup.failing is None
+    assert [end for end in facts.startup.open_ends if end.startswith(open_end)]
