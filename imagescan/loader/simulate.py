@@ -41,7 +41,7 @@ from imagescan.loader.values import (
     WholeLinkMap,
 )
 
-REMEMBERED_REQUESTS = 50_000  # of the whole link maps remembered; others are made again when asked for
+REMEMBERED_REQUESTS = 20_000  # of the whole link maps remembered; others are made again when asked for
 
 _Abi = tuple[int, int, bool]
 
@@ -55,7 +55,7 @@ class Simulation:
         self._filesystem = filesystem
         self._environment = environment
         self._binder = binder or Binder(is_musl=False)
-        self._link_maps: dict[str, WholeLinkMap] = {}
+        self._link_maps: dict[object, WholeLinkMap] = {}
         self._requests = 0
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
@@ -72,9 +72,12 @@ class Simulation:
         Raises:
             KeyError: the path does not lead to an ELF file.
         """
-        found = self._link_maps.get(path)
+        return self._remembered(path, lambda: self._make(*self._elf(path)))
+
+    def _remembered(self, asked: object, make: Callable[[], WholeLinkMap]) -> WholeLinkMap:
+        found = self._link_maps.get(asked)
         if found is None:
-            found = self._link_maps[path] = self._make(*self._elf(path))
+            found = self._link_maps[asked] = make()
             self._requests += 1 + len(found.resolutions)
             while self._requests > REMEMBERED_REQUESTS:
                 oldest = self._link_maps.pop(next(iter(self._link_maps)))
@@ -93,7 +96,8 @@ class Simulation:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
         found = self._open_plugins(host, plugins, now)
-        remake = partial(self._open_plugins, host, plugins, now)
+        make = partial(self._open_plugins, host, plugins, now)
+        remake = partial(self._remembered, (host, plugins, now), make)
         return BriefLinkMap(found.program, found.loader, found.problems, remake)
 
     def _open_plugins(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
