@@ -25,8 +25,8 @@ STAGES = (
     ("imagescan.scan", "", "load_rules", "rules"),
     ("imagescan.scan", "", "index_image", "layers"),
     ("imagescan.scan", "", "_gather", "merge, link maps and facts"),
-    ("imagescan.loader.simulate", "Simulation", "link_map", "  of these: link maps"),
-    ("imagescan.loader.binding", "Binder", "missing", "    of these: binding"),
+    ("imagescan.loader.simulate", "Simulation", "closures", "  of these: link maps"),
+    ("imagescan.loader.shared_binding", "SharedBinding", "__init__", "    of these: binding"),
     ("imagescan.scan", "", "gather_facts", "  of these: facts"),
     ("imagescan.scan", "", "judge", "judging"),
 )
