@@ -211,11 +211,8 @@ def gather_facts(
         ObjectFacts(one.entry, one.elf, Tier.PLUGIN, one.opened.link_map, one.opened)
         for one in shipped.plugins
     )
-    lacking = {
-        one.needed.rpartition("/")[2] for found in shipped.plugins for one in found.opened.link_map.missing
-    }
-    if lacking - missing:
-        missing |= lacking
+    if shipped.lacking - missing:
+        missing |= shipped.lacking
         _, named = _survey(filesystem, missing)
     system = _operating_system(filesystem)
     ownership = read_ownership(filesystem)

@@ -35,6 +35,12 @@ class ShippedCode:
     sleeping: frozenset[ImagePath] = frozenset()
     exhausted: bool = False
 
+    @property
+    def lacking(self) -> frozenset[str]:
+        """The names of libraries that nothing answers to."""
+        missing = (one for found in self.plugins for one in found.opened.link_map.missing)
+        return frozenset(one.needed.rpartition("/")[2] for one in missing)
+
 
 @dataclass(frozen=True, slots=True)
 class ShippedFiles:
