@@ -12,14 +12,14 @@ from itertools import islice
 from imagescan.dataclasses import dataclass
 from imagescan.layers.values import EntryKind
 from imagescan.scripts import Script as ScriptFile
+from imagescan.shell.parser import parse
+from imagescan.shell.state import ShellState
+from imagescan.shell.syntax import Script, Simple, UnreadableScript
+from imagescan.shell.values import Place, Questions, Started
+from imagescan.shell.walk import Walk
+from imagescan.shell.words import Expander
 from imagescan.startup import lookup
 from imagescan.startup.lookup import Surroundings
-from imagescan.startup.shell_parser import parse
-from imagescan.startup.shell_state import ShellState
-from imagescan.startup.shell_syntax import Script, Simple, UnreadableScript
-from imagescan.startup.shell_values import Place, Questions, Started
-from imagescan.startup.shell_walk import Walk
-from imagescan.startup.shell_words import Expander
 from imagescan.startup.shells import ShellCall
 
 MAXIMUM_LINE = 1 << 16  # characters after -c; a script file has its own limit (``scripts.TEXT_LIMIT``)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from imagescan.startup.shell_lexer import MAXIMUM_NESTING, REDIRECTION, Lexer, Token
-from imagescan.startup.shell_syntax import (
+from imagescan.shell.lexer import MAXIMUM_NESTING, REDIRECTION, Lexer, Token
+from imagescan.shell.syntax import (
     AndOr,
     Case,
     Command,

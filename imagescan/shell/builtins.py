@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from imagescan.dataclasses import replace
-from imagescan.startup.shell_state import ShellState, merged
-from imagescan.startup.shell_syntax import Simple, UnreadableScript
+from imagescan.shell.state import ShellState, merged
+from imagescan.shell.syntax import Simple, UnreadableScript
 
 if TYPE_CHECKING:
-    from imagescan.startup.shell_values import Place
-    from imagescan.startup.shell_walk import Result, Walk
+    from imagescan.shell.values import Place
+    from imagescan.shell.walk import Result, Walk
 
 Builtin = Callable[["Walk", list[str], Simple, ShellState, ShellState, "Place"], "Result"]
 
@@ -179,7 +179,7 @@ def _source(
 def _eval(
     walk: Walk, words: list[str], command: Simple, state: ShellState, own: ShellState, place: Place
 ) -> Result:
-    from imagescan.startup.shell_parser import parse
+    from imagescan.shell.parser import parse
 
     text = walk.expander.fields(command.words[1:], state)
     if text is None or walk.calls > 2:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
 
-from imagescan.startup.shell_state import ShellState
-from imagescan.startup.shell_syntax import Parameter, Substitution, Text, Word
+from imagescan.shell.state import ShellState
+from imagescan.shell.syntax import Parameter, Substitution, Text, Word
 
 MAXIMUM_VALUE = 1 << 16  # characters of one value or command: a script could double one for ever
 MAXIMUM_FIELDS = 4096  # words of one command

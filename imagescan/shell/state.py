@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from imagescan.dataclasses import dataclass, field, replace
-from imagescan.startup.shell_syntax import Command
+from imagescan.shell.syntax import Command
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from imagescan.startup.shell_words import compiled
+from imagescan.shell.words import compiled
 
 MAXIMUM_WORDS = 64
 

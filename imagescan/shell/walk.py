@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from imagescan.dataclasses import replace
-from imagescan.startup.shell_builtins import BUILTINS, HARMLESS, SILENT, Builtin
-from imagescan.startup.shell_state import ShellState, merged
-from imagescan.startup.shell_syntax import (
+from imagescan.shell.builtins import BUILTINS, HARMLESS, SILENT, Builtin
+from imagescan.shell.state import ShellState, merged
+from imagescan.shell.syntax import (
     AndOr,
     Case,
     Command,
@@ -29,9 +29,9 @@ from imagescan.startup.shell_syntax import (
     UnreadableScript,
     Word,
 )
-from imagescan.startup.shell_tests import evaluate, negated
-from imagescan.startup.shell_values import Place, Questions, Started
-from imagescan.startup.shell_words import Expander, is_all_arguments
+from imagescan.shell.tests import evaluate, negated
+from imagescan.shell.values import Place, Questions, Started
+from imagescan.shell.words import Expander, is_all_arguments
 
 MAXIMUM_COMMANDS = 5000  # commands looked at for one script, calls of functions counted each time
 MAXIMUM_CALLS = 12  # functions and sourced files inside each other

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from imagescan.dataclasses import dataclass, replace
-from imagescan.startup.shell_state import ShellState
-from imagescan.startup.shell_syntax import Script
+from imagescan.shell.state import ShellState
+from imagescan.shell.syntax import Script
 
 
 @dataclass(frozen=True, slots=True)

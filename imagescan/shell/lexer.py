@@ -10,7 +10,7 @@ import re
 from itertools import groupby
 
 from imagescan.dataclasses import dataclass
-from imagescan.startup.shell_syntax import Parameter, Part, Substitution, Text, UnreadableScript, Word
+from imagescan.shell.syntax import Parameter, Part, Substitution, Text, UnreadableScript, Word
 
 REDIRECTION = "<>"  # the operator of a redirection, whose target is part of the token
 MAXIMUM_NESTING = 40  # expansions and commands inside each other
