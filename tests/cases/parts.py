@@ -82,6 +82,16 @@ class Library(Part):
         return _compile(self.target, source, flags, self.needs, self.run_path, _version_script(self.defines))
 
 
+def mac_module(symbol: str) -> Library:
+    """A module of a Mac, linked with nothing."""
+    return Library("", "aarch64-macos", {"": (symbol,)}, flags=("-nostdlib",))
+
+
+def windows_module(symbol: str) -> Library:
+    """A module of Windows, linked with nothing: ziglang would build the whole runtime first."""
+    return Library("", "x86_64-windows-gnu", {"": (symbol, "DllMainCRTStartup")}, flags=("-nostdlib",))
+
+
 @dataclass(frozen=True)
 class Program(Part):
     """A program that says ``started``. ``uses`` are symbols bound at start, ``calls`` such as are bound

@@ -6,7 +6,7 @@ from tests.cases.bases import alpine, debian
 from tests.cases.case import Case, Find, Run
 from tests.cases.checks import *  # noqa: F403 - the tests of every family
 from tests.cases.images import Image
-from tests.cases.parts import Library, Part, Program, gnu, musl
+from tests.cases.parts import Library, Part, Program, gnu, mac_module, musl, windows_module
 
 JAVA = Program(musl(), flags=("-rdynamic",))
 NODE_MUSL = Program(musl(), flags=("-rdynamic",))
@@ -106,10 +106,7 @@ def foreign_module(package: str) -> Find:
     )
 
 
-MAC = Library(
-    "", "aarch64-macos", {"": ("napi_register_module_v1",)}, flags=("-Wl,-undefined,dynamic_lookup",)
-)
-WINDOWS = Library("", "x86_64-windows-gnu", {"": ("napi_register_module_v1",)})
+MAC, WINDOWS = mac_module("napi_register_module_v1"), windows_module("napi_register_module_v1")
 ENGINE = f"{MODULES}/@prisma/engines/libquery_engine-linux-musl{{}}.so.node"
 
 

@@ -9,7 +9,7 @@ from tests.cases.bases import LIBRARIES, alpine, debian
 from tests.cases.case import Case, Find, Run, scan
 from tests.cases.checks import *  # noqa: F403 - the tests of every family
 from tests.cases.images import Image, Symlink, write
-from tests.cases.parts import GoProgram, Library, Part, Program, gnu, musl
+from tests.cases.parts import GCC, GoProgram, Library, Part, Program, gnu, mac_module, musl, windows_module
 
 TARGET = gnu("2.31")
 CUDA = Library("libcuda.so.1", gnu("2.17"), {"": ("cuInit",)})
@@ -188,8 +188,8 @@ CASES = (
                         "linux-x64/node.napi.glibc": module(),
                         "linux-x64/node.napi.musl": module(target=musl()),
                         "linux-arm64/node.napi.armv8": module(target=gnu("2.17", "aarch64")),
-                        "darwin-arm64/node.napi": Library("", "aarch64-macos", {"": ("module_init",)}),
-                        "win32-x64/node.napi": Library("", "x86_64-windows-gnu", {"": ("module_init",)}),
+                        "darwin-arm64/node.napi": mac_module("module_init"),
+                        "win32-x64/node.napi": windows_module("module_init"),
                     }.items()
                 },
             }
@@ -208,12 +208,8 @@ CASES = (
                             "linux-x86-64/libjnidispatch.so": module(),
                             "linux-aarch64/libjnidispatch.so": module(target=gnu("2.17", "aarch64")),
                             "linux-arm/libjnidispatch.so": module(target="arm-linux-gnueabihf.2.17"),
-                            "win32-x86-64/jnidispatch.dll": Library(
-                                "", "x86_64-windows-gnu", {"": ("module_init",)}
-                            ),
-                            "darwin-aarch64/libjnidispatch.jnilib": Library(
-                                "", "aarch64-macos", {"": ("module_init",)}
-                            ),
+                            "win32-x86-64/jnidispatch.dll": windows_module("module_init"),
+                            "darwin-aarch64/libjnidispatch.jnilib": mac_module("module_init"),
                         }.items()
                     }
                 ),
@@ -239,13 +235,13 @@ CASES = (
     Case(
         "L05",
         "a static program has no loader, and needs none",
-        sound=app(Program(musl(), flags=("-static",))),
+        sound=app(Program(GCC, flags=("-static",))),
         run=Run(("/usr/local/bin/app",)),
     ),
     Case(
         "L05",
         "a static position-independent program",
-        sound=app(Program(musl(), flags=("-static", "-fPIE", "-pie")), base=alpine("3.20")),
+        sound=app(Program(GCC, flags=("-static-pie", "-fPIE")), base=alpine("3.20")),
         run=Run(("/usr/local/bin/app",)),
     ),
     Case(
