@@ -22,10 +22,10 @@ from imagescan.layers.values import ImagePath, LayerIndex
 from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.identify import identify_loader
+from imagescan.loader.simulate import Simulation
 from imagescan.loader.values import (
     BriefLinkMap,
     LinkMap,
-    LinkMaps,
     LinkProblems,
     LoaderIdentity,
     WholeLinkMap,
@@ -68,9 +68,9 @@ class RememberedMaps:
     """The link maps of a simulation, which is asked only for plugins that nobody has opened before."""
 
     def __init__(
-        self, maps: LinkMaps, known: Iterable[_Opened], identify: Callable[[str], LoaderIdentity]
+        self, simulation: Simulation, known: Iterable[_Opened], identify: Callable[[str], LoaderIdentity]
     ) -> None:
-        self._maps, self._identify = maps, identify
+        self._simulation, self._identify = simulation, identify
         self._opened = {(one.host, one.plugins, one.now): one for one in known}
         self.has_grown = False
 
@@ -81,27 +81,21 @@ class RememberedMaps:
 
     def link_map(self, path: ImagePath) -> WholeLinkMap:
         """See ``Simulation.link_map``."""
-        return self._maps.link_map(path)
+        return self._simulation.link_map(path)
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
         """See ``Simulation.plugin_map``."""
         known = self._opened.get((host, plugins, now))
         if known is None:
-            found = self._maps.plugin_map(host, plugins, now)
-            if isinstance(found, BriefLinkMap):
-                loader = found.loader.requested if found.loader else None
-                opened = _Opened(host, plugins, now, found.program, loader, found.problems)
-                self._opened[host, plugins, now] = opened
-                self.has_grown = True
+            found = self._simulation.plugin_map(host, plugins, now)
+            loader = found.loader.requested if found.loader else None
+            opened = _Opened(host, plugins, now, found.program, loader, found.problems)
+            self._opened[host, plugins, now] = opened
+            self.has_grown = True
             return found
         loader_identity = None if known.loader is None else self._identify(known.loader)
-        remake = partial(self._remake, host, plugins, now)
+        remake = partial(self._simulation.whole_plugin_map, host, plugins, now)
         return BriefLinkMap(known.program, loader_identity, known.problems, remake)
-
-    def _remake(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
-        found = self._maps.plugin_map(host, plugins, now)
-        assert isinstance(found, BriefLinkMap)
-        return found.remake()
 
 
 def table_key(layers: Sequence[LayerIndex], process: ProcessEnvironment) -> str:
@@ -178,7 +172,7 @@ class LinkTableCache:
         return True
 
     def remembered(
-        self, key: str, maps: LinkMaps, filesystem: RootFilesystem, process: ProcessEnvironment
+        self, key: str, simulation: Simulation, filesystem: RootFilesystem, process: ProcessEnvironment
     ) -> RememberedMaps:
         """Link maps that know what was kept under a key."""
         codec, form = self._plugin_form
@@ -190,7 +184,7 @@ class LinkTableCache:
         except (Unusable, Damaged) as error:
             self._directory.remove(LINKS, key + _PLUGINS)
             self._say(f"dropped {LINKS}/{key}{_PLUGINS}: {error.message}")
-        return RememberedMaps(maps, known, partial(identify_loader, filesystem, process))
+        return RememberedMaps(simulation, known, partial(identify_loader, filesystem, process))
 
     def keep_remembered(self, key: str, maps: RememberedMaps) -> bool:
         """Keep what plugins were found to do, if it is more than before; says whether it was."""

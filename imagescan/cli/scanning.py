@@ -42,7 +42,8 @@ def run(context: Context, images: Sequence[str]) -> ExitCode:
         try:
             results = scan_with_progress(context, image)
             reports += [result.report for result in results]
-            evidence += [result.evidence for result in results]
+            if context.recording is not None:
+                evidence += [result.evidence for result in results]
         except Exception as error:
             context.complain(error, image)
             reports.append(_unreadable(image, error))

@@ -96,9 +96,16 @@ class Simulation:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
         found = self._open_plugins(host, plugins, now)
-        make = partial(self._open_plugins, host, plugins, now)
-        remake = partial(self._remembered, (host, plugins, now), make)
+        remake = partial(self.whole_plugin_map, host, plugins, now)
         return BriefLinkMap(found.program, found.loader, found.problems, remake)
+
+    def whole_plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
+        """``plugin_map`` with every object and request, remembered for a while.
+
+        Raises:
+            KeyError: a path does not lead to an ELF file, or nothing starts the program.
+        """
+        return self._remembered((host, plugins, now), lambda: self._open_plugins(host, plugins, now))
 
     def _open_plugins(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
         start = self._elf(host)

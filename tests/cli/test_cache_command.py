@@ -25,7 +25,7 @@ def scanned(tmp_path: Path) -> Path:
 
 def test_it_is_in_the_user_s_directory_for_caches(tmp_path: Path) -> None:
     assert sorted(path.name for path in scanned(tmp_path).iterdir()) == [
-        "CACHEDIR.TAG", "answers", "blobs", "layers"
+        "CACHEDIR.TAG", "answers", "blobs", "layers", "links"
     ]  # fmt: skip
     image = f"oci:{tmp_path / 'image'}"
     cli(image, "--platform", "linux/amd64", directory=tmp_path, HOME=str(tmp_path / "home"))
@@ -43,7 +43,7 @@ def test_info_counts_what_is_there(tmp_path: Path) -> None:
 
 def test_clear_empties_it_and_prune_makes_it_small(tmp_path: Path) -> None:
     where = {"IMAGESCAN_CACHE_DIR": str(scanned(tmp_path))}
-    assert "5 files" in cli("cache", "prune", directory=tmp_path, **where)[1]
+    assert "6 files" in cli("cache", "prune", directory=tmp_path, **where)[1]
     code, out, _ = cli("cache", "prune", "--cache-size", "8K", directory=tmp_path, **where)
     assert code == 0
     assert out.startswith("removed ")
