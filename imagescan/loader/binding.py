@@ -17,7 +17,7 @@ from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
 from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
 
-MAXIMUM_OPENED_BYTES = 24 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_OPENED_BYTES = 12 << 20  # of files in which names are looked up; the others are read again
 MAXIMUM_FOUND = 50_000  # names remembered because they were found
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
@@ -118,6 +118,14 @@ class Binder:
         """Whether an object has a definition of that name, whoever may use it."""
         defined = self._open(provider)
         return defined is not None and defined.defines(name)
+
+    def close_files(self) -> None:
+        """Give back the memory that look-ups take; what is asked later opens its files again."""
+        self._opened.clear()
+        self._bytes = 0
+        self._found.clear()
+        self._found_names = 0
+        self._hashes.clear()
 
     def missing_symbol(
         self, one: Linked, reference: SymbolReference, *, bind_now: bool, path: str

@@ -28,7 +28,7 @@ SIMULATED_EDGE = 8  # as many count for one where a file is simulated by itself
 class Simulates(Protocol):
     """What ``Simulation`` does for single files."""
 
-    def link_map(self, path: ImagePath) -> WholeLinkMap:
+    def simulate(self, path: ImagePath) -> WholeLinkMap:
         """What loading one ELF file does."""
         ...
 
@@ -71,6 +71,7 @@ class Closures:
                 self._simulate(entry.path)
         for loader, entries in shared.items():
             self._share(loader, entries)
+            loader.binder.close_files()
         return self._finish()
 
     def _shared_loader(self, entry: FileEntry) -> GlibcLoader | None:
@@ -103,7 +104,7 @@ class Closures:
             self._put(entry.path, reals, shared.names, loader.identity, problems)
 
     def _simulate(self, path: ImagePath) -> None:
-        found = self._simulation.link_map(path)
+        found = self._simulation.simulate(path)
         self._count(SIMULATED_EDGE * len(found.resolutions))
         reals = [one.real for one in found.objects]
         self._put(path, reals, [one.requested for one in found.objects], found.loader, found.problems)

@@ -41,7 +41,7 @@ from imagescan.loader.values import (
     WholeLinkMap,
 )
 
-REMEMBERED_REQUESTS = 20_000  # of the whole link maps remembered; others are made again when asked for
+REMEMBERED_REQUESTS = 10_000  # of the whole link maps remembered; others are made again when asked for
 
 _Abi = tuple[int, int, bool]
 
@@ -72,7 +72,11 @@ class Simulation:
         Raises:
             KeyError: the path does not lead to an ELF file.
         """
-        return self._remembered(path, lambda: self._make(*self._elf(path)))
+        return self._remembered(path, partial(self.simulate, path))
+
+    def simulate(self, path: ImagePath) -> WholeLinkMap:
+        """``link_map`` without remembering it."""
+        return self._make(*self._elf(path))
 
     def _remembered(self, asked: object, make: Callable[[], WholeLinkMap]) -> WholeLinkMap:
         found = self._link_maps.get(asked)

@@ -134,13 +134,13 @@ def test_a_library_with_origin_is_another_object_by_each_path_that_leads_to_it()
 
 def test_a_healthy_image_takes_no_simulation_but_the_loaders_own(monkeypatch: pytest.MonkeyPatch) -> None:
     simulated = []
-    link_map = Simulation.link_map
+    simulate = Simulation.simulate
 
     def seen(self: Simulation, path: ImagePath) -> WholeLinkMap:
         simulated.append(path)
-        return link_map(self, path)
+        return simulate(self, path)
 
-    monkeypatch.setattr(Simulation, "link_map", seen)
+    monkeypatch.setattr(Simulation, "simulate", seen)
     table = Simulation(view(TREES["everything is found"]), ProcessEnvironment()).closures()
     assert table.objects("/a") == ["/a", f"{LIB}/libx.so.1", f"{LIB}/liby.so.1", LOADER]
     assert table.requested("/a") == ["/a", "libx.so.1", "liby.so.1", LOADER]
