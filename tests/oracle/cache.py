@@ -36,9 +36,19 @@ def publish(final: Path) -> Iterator[Path]:
                 unfinished.rename(final)
     finally:
         if unfinished.is_dir():
-            shutil.rmtree(unfinished)
+            _remove(unfinished)
         else:
             unfinished.unlink(missing_ok=True)
+
+
+def _remove(directory: Path) -> None:
+    """Delete a directory, but never through a mount: an interrupted mmdebstrap leaves the machine's own
+    /proc, /sys and /dev/shm in it."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounted = [point for point in points if point.startswith(f"{directory}/")]
+    if mounted:
+        raise RuntimeError(f"still mounted, so not deleted; unmount first: {' '.join(mounted)}")
+    shutil.rmtree(directory)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tests.oracle.cache import cache_directory, locked, publish
@@ -54,7 +54,9 @@ class Image:
     @property
     def key(self) -> str:
         """Equal for equal content."""
-        return hashlib.sha256(f"{RECIPE} {self!r}".encode()).hexdigest()[:12]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        content = {name: value for name, value in values.items() if value and name not in ("title", "starts")}
+        return hashlib.sha256(f"{RECIPE} {content}".encode()).hexdigest()[:12]
 
 
 # Security updates of a suite that is no more supported may name packages that no mirror has.
@@ -133,7 +135,9 @@ def _make(image: Image, directory: Path) -> None:
 
 
 def _install_debian(image: Image, directory: Path) -> None:
-    command = [str(require_tool("mmdebstrap")), f"--variant={image.variant}"]
+    # What it mounts ends with it: an interrupted build must leave no /dev/shm of the machine behind.
+    command = [str(require_tool("unshare", "util-linux")), "--mount", "--propagation=private"]
+    command += [str(require_tool("mmdebstrap")), f"--variant={image.variant}"]
     if image.packages:
         command += [
             f"--include={','.join(image.packages)}",
