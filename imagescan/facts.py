@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from imagescan.bundles.archived import Extract
+from imagescan.bundles.bundle import Bundle, BundleKnowledge
+from imagescan.bundles.shipped import ShippedCode, judge_shipped, shipped_files, unread_archives
 from imagescan.content import ForeignBinary
 from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts, ElfKind
@@ -20,18 +23,15 @@ from imagescan.loader.closure_table import ClosureTable, brief_link_maps
 from imagescan.loader.values import LinkMap, LinkMaps, LoaderKind
 from imagescan.packages.os_release import OperatingSystem, read_os_release
 from imagescan.packages.ownership import Ownership, read_ownership
+from imagescan.plugins.dormant import dormant_objects, failing_variants, nested_roots, sleeps_by_path
+from imagescan.plugins.hosts import OpenedPlugin, OpenPlugin, PluginHosts
 from imagescan.reference import Platform
 from imagescan.scripts import Script
 from imagescan.sources.values import ImageManifest
-from imagescan.startup.archived import Extract
-from imagescan.startup.bundles import Bundle, BundleKnowledge
 from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
-from imagescan.startup.dormant import dormant_objects, failing_variants, nested_roots, sleeps_by_path
 from imagescan.startup.lookup import Surroundings, search_directories
-from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
 from imagescan.startup.processes import AsStarted, started_link_maps
-from imagescan.startup.shipped import ShippedCode, judge_shipped, shipped_files, unread_archives
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 

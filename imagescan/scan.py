@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from typing import Literal
 
 from imagescan import __version__
+from imagescan.bundles.bundle import BundleKnowledge
 from imagescan.cache.session import CacheSession, DamagedCache
 from imagescan.content import FileInspector
 from imagescan.cpu_answers import both_answers, levels_in_use
@@ -53,7 +54,6 @@ from imagescan.sources.select import SourceOptions, evidence_of, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 from imagescan.sources.what_if import WhatIf, WhatIfSource
-from imagescan.startup.bundles import BundleKnowledge
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 from imagescan.startup.processes import in_process

@@ -1,6 +1,6 @@
 """What is known of one archive of an image: the native code in it, and what could not be read.
 
-``imagescan.archives.reader`` makes these, ``startup.bundles`` chooses among them.
+``imagescan.archives.reader`` makes these, ``bundles.bundle`` chooses among them.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from imagescan.bundles.bundle import HOSTS, BundleKnowledge, BundleLoader
 from imagescan.dataclasses import dataclass, field
 from imagescan.errors import RuleError
 from imagescan.rules.yaml_reader import Node, read_yaml
-from imagescan.startup.bundles import HOSTS, BundleKnowledge, BundleLoader
 from imagescan.variants import BUILTIN
 
 _NUMBERS = re.compile(r"\d{1,9}")

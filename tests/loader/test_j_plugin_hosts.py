@@ -9,7 +9,7 @@ import pytest
 
 from imagescan.layers.values import ImagePath
 from imagescan.loader.simulate import Simulation
-from imagescan.startup.plugins import MAXIMUM_HOSTS, OpenedPlugin
+from imagescan.plugins.hosts import MAXIMUM_HOSTS, OpenedPlugin
 from tests.loader.loaders import GLIBC_236
 from tests.loader.scene import ModelDisagrees, Scene
 from tests.loader.test_h_plugins import host, opens

@@ -18,7 +18,7 @@ from imagescan.elf.facts import ElfFacts, ElfKind
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath
 from imagescan.loader.simulate import Simulation
-from imagescan.startup.plugins import PluginHosts
+from imagescan.plugins.hosts import PluginHosts
 from tests.oracle.chroot import execute
 from tests.oracle.model import environment, filesystem, host_cpu
 

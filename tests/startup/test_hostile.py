@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from imagescan.facts import ImageFacts
+from imagescan.plugins.dormant import variant_family, without_words
 from imagescan.rules.catalogue import builtin_rules
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.image import example_facts
 from imagescan.rules.examples.notation import ExampleFile, ExampleImage, ExampleLayer
 from imagescan.rules.judge import judge
-from imagescan.startup.dormant import variant_family, without_words
 from imagescan.startup.shells import ShellKind, read_call
 
 MANY = 200_000

@@ -6,7 +6,7 @@ import pytest
 
 from imagescan.facts import ImageFacts
 from imagescan.findings import Tier
-from imagescan.startup.dormant import variant_family
+from imagescan.plugins.dormant import variant_family
 from tests.startup.images import facts_of
 
 DEBIAN_PROGRAM = "{program: {interpreter: /lib64/ld-linux-x86-64.so.2, needed: [%s]}}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imagescan.archives.values import JOINT, outer_path
+from imagescan.bundles.bundle import Bundle
 from imagescan.facts import ImageFacts
 from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.loader.values import LinkMap, LoaderKind
@@ -13,7 +14,6 @@ from imagescan.rules.detectors.common import bundle_of, trail_lines
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.messages import library_missing, symbol_missing, version_missing
 from imagescan.rules.observation import Observation
-from imagescan.startup.bundles import Bundle
 
 VALUES = frozenset({"name", "wanted", "place", "host", "remedy"})
 

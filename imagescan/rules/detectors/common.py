@@ -25,8 +25,8 @@ from imagescan.loader.values import (
     Resolution,
     SearchStep,
 )
-from imagescan.startup.dormant import libc_of
-from imagescan.startup.platforms import runs_on
+from imagescan.plugins.dormant import libc_of
+from imagescan.plugins.platforms import runs_on
 from imagescan.startup.tiers import is_executable
 
 TIER_ORDER = (Tier.STARTUP, Tier.COMMAND, Tier.PLUGIN, Tier.DORMANT)

@@ -14,6 +14,7 @@ from imagescan.findings import Blame, Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.candidates import matches_machine
 from imagescan.loader.values import How, LinkMap, Outcome, Resolution
+from imagescan.plugins.platforms import machine_name
 from imagescan.rules.blame import blame_absent, blame_environment, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import (
     certainty_of,
@@ -27,7 +28,6 @@ from imagescan.rules.detectors.registry import Detector, Parameters, package_tab
 from imagescan.rules.messages import library_missing
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
-from imagescan.startup.platforms import machine_name
 
 VALUES = frozenset(
     {"library", "requester", "reason", "places", "directory", "stopped_by", "machine", "runtime"}

@@ -13,6 +13,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import Binding, LinkMap, LoadedObject, LoaderKind, Resolution
+from imagescan.plugins.dormant import libc_of
 from imagescan.rules.blame import blame_present
 from imagescan.rules.detectors.common import (
     built_for_another_libc,
@@ -28,7 +29,6 @@ from imagescan.rules.detectors.common import (
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.messages import library_missing, symbol_missing
 from imagescan.rules.observation import Observation
-from imagescan.startup.dormant import libc_of
 
 VALUES = frozenset({"built_for", "runs_with", "program", "library"})
 _WHEN_CALLED = "when the two libraries disagree about what a call means"

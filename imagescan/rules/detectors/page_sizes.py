@@ -8,10 +8,10 @@ from imagescan.elf.facts import ElfFacts, LoadSegment
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.loader.values import LoaderKind
+from imagescan.plugins.platforms import runs_on
 from imagescan.rules.blame import blame_present
 from imagescan.rules.detectors.registry import Detector, Parameters
 from imagescan.rules.observation import Observation
-from imagescan.startup.platforms import runs_on
 
 VALUES = frozenset({"alignment", "page"})
 MAXIMUM_SEGMENTS = 16  # shown in a trail

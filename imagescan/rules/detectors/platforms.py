@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from imagescan.archives.values import outer_path
 from imagescan.facts import ForeignFile, ImageFacts
 from imagescan.findings import Certainty, Tier
+from imagescan.plugins.dormant import sleeps_by_path, variant_family
+from imagescan.plugins.platforms import machine_name, runs_on
 from imagescan.rules.blame import blame_present
 from imagescan.rules.detectors.common import (
     IF_LOADED,
@@ -20,8 +22,6 @@ from imagescan.rules.detectors.registry import Detector, Parameters, texts
 from imagescan.rules.messages import exec_failure
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
-from imagescan.startup.dormant import sleeps_by_path, variant_family
-from imagescan.startup.platforms import machine_name, runs_on
 from imagescan.startup.tiers import is_executable
 
 

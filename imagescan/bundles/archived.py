@@ -13,11 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from imagescan.archives.values import JOINT, Archive, ArchivedBinary
-from imagescan.dataclasses import dataclass
-from imagescan.elf.facts import ElfFacts
-from imagescan.filesystem.values import FileEntry
-from imagescan.layers.values import ImagePath
-from imagescan.startup.bundles import (
+from imagescan.bundles.bundle import (
     HOSTS,
     Bundle,
     BundleKnowledge,
@@ -27,9 +23,13 @@ from imagescan.startup.bundles import (
     entry_like,
     listed,
 )
-from imagescan.startup.dormant import libc_of
-from imagescan.startup.platforms import architecture_of
-from imagescan.startup.plugins import OpenedPlugin, OpenPlugin, PluginHosts
+from imagescan.dataclasses import dataclass
+from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry
+from imagescan.layers.values import ImagePath
+from imagescan.plugins.dormant import libc_of
+from imagescan.plugins.hosts import OpenedPlugin, OpenPlugin, PluginHosts
+from imagescan.plugins.platforms import architecture_of
 from imagescan.variants import Variant
 
 MAXIMUM_OPENED = 2000  # archived libraries opened for one image

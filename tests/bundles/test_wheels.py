@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
+from imagescan.bundles.bundle import HostProgram
+from imagescan.bundles.wheels import Interpreter, tag_fits
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LoaderKind
-from imagescan.startup.bundles import HostProgram
-from imagescan.startup.wheels import Interpreter, tag_fits
 
 PLATFORMS = {
     LoaderKind.GLIBC: [

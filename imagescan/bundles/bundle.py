@@ -16,10 +16,10 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderKind
-from imagescan.startup.dormant import libc_of
-from imagescan.startup.platforms import architecture_of
-from imagescan.startup.plugin_families import FAMILIES, PluginFamily
-from imagescan.startup.plugins import PluginHosts
+from imagescan.plugins.dormant import libc_of
+from imagescan.plugins.families import FAMILIES, PluginFamily
+from imagescan.plugins.hosts import PluginHosts
+from imagescan.plugins.platforms import architecture_of
 from imagescan.variants import BUILTIN, Variant, Vocabulary
 
 MAXIMUM_PATH = 1024  # characters of a path that is compared with patterns; real ones have less than 400

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from imagescan.archives.values import Archive
+from imagescan.bundles.archived import ArchivedPlugin, Extract, judge_archives
+from imagescan.bundles.bundle import Bundle, BundleKnowledge, host_programs
+from imagescan.bundles.unpacked import InUse, judge_directories
+from imagescan.bundles.wheels import interpreters, judge_wheel_files, judge_wheels
 from imagescan.content import ForeignBinary, KeptFile
 from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.findings import Incomplete
 from imagescan.layers.values import ImagePath
-from imagescan.startup.archived import ArchivedPlugin, Extract, judge_archives
-from imagescan.startup.bundles import Bundle, BundleKnowledge, host_programs
-from imagescan.startup.dormant import sleeps_by_path
-from imagescan.startup.plugins import PluginHosts
-from imagescan.startup.unpacked import InUse, judge_directories
-from imagescan.startup.wheels import interpreters, judge_wheel_files, judge_wheels
+from imagescan.plugins.dormant import sleeps_by_path
+from imagescan.plugins.hosts import PluginHosts
 
 WHEEL_FILE = ".dist-info/WHEEL"
 

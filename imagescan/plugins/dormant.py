@@ -15,8 +15,8 @@ from imagescan.elf.facts import ElfFacts, ElfKind, Machine
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.plugins.platforms import architecture_of, runs_on
 from imagescan.reference import Platform
-from imagescan.startup.platforms import architecture_of, runs_on
 
 _SLEEPING_PREFIXES = (
     "/usr/lib/debug/", "/boot/", "/lib/firmware/", "/usr/lib/firmware/", "/lib/modules/", "/usr/lib/modules/",

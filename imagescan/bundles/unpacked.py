@@ -10,11 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from imagescan.dataclasses import dataclass
-from imagescan.elf.facts import ElfFacts
-from imagescan.layers.values import ImagePath
-from imagescan.loader.values import LinkMap
-from imagescan.startup.bundles import (
+from imagescan.bundles.bundle import (
     Bundle,
     BundleKnowledge,
     BundleLoader,
@@ -22,8 +18,12 @@ from imagescan.startup.bundles import (
     described,
     listed,
 )
-from imagescan.startup.dormant import sleeps_by_path
-from imagescan.startup.platforms import architecture_of
+from imagescan.dataclasses import dataclass
+from imagescan.elf.facts import ElfFacts
+from imagescan.layers.values import ImagePath
+from imagescan.loader.values import LinkMap
+from imagescan.plugins.dormant import sleeps_by_path
+from imagescan.plugins.platforms import architecture_of
 from imagescan.variants import Variant
 
 _BUILT = re.compile(r"(.*/node_modules/(?:@[^/]+/)?[^/]+/)build/(?:Release|Debug)/[^/]+\.node", re.DOTALL)

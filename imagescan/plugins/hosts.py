@@ -16,7 +16,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.values import LinkMap, LoaderIdentity
-from imagescan.startup.plugin_families import PluginFamily, family_of
+from imagescan.plugins.families import PluginFamily, family_of
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
 MAXIMUM_OPENINGS = 50_000  # objects opened for the plugins of one image; a large one takes 5,000

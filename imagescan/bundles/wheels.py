@@ -11,13 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from imagescan.bundles.bundle import Bundle, HostProgram, listed
 from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LoaderKind
-from imagescan.startup.bundles import Bundle, HostProgram, listed
-from imagescan.startup.dormant import sleeps_by_path
-from imagescan.startup.platforms import architecture_of
+from imagescan.plugins.dormant import sleeps_by_path
+from imagescan.plugins.platforms import architecture_of
 
 MAXIMUM_TAGS = 200  # of one wheel; the largest sets seen have 30
 
