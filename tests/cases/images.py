@@ -32,6 +32,7 @@ from samples.oci import (
     write_layout,
 )
 from tests.cases.parts import Part
+from tests.requirements import require_root
 
 __all__ = [
     "GONE", "Content", "Directory", "File", "HardLink", "Image", "Layer", "OpaqueWhiteout", "Symlink",
@@ -132,7 +133,8 @@ def _entry(content: Content) -> Entry | bytes:
 
 
 def with_loader_cache(entries: Mapping[str, Entry | bytes]) -> dict[str, Entry | bytes]:
-    """The same entries with the cache that their own ldconfig makes of them."""
+    """The same entries with the cache that their own ldconfig makes of them (it enters the root)."""
+    require_root()
     with tempfile.TemporaryDirectory() as name:
         archive = Path(name, "layer.tar")
         archive.write_bytes(layer_tar(entries))
