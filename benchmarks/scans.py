@@ -48,4 +48,8 @@ def start_up() -> tuple[Cost, Cost]:
 
 
 def _environment(cache: Path) -> dict[str, str]:
-    return {"XDG_CACHE_HOME": str(cache), "IMAGESCAN_CACHE_DIR": str(cache / "imagescan")}
+    return {
+        "XDG_CACHE_HOME": str(cache),
+        "IMAGESCAN_CACHE_DIR": str(cache / "imagescan"),
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed program has its modules compiled
+    }

@@ -1,0 +1,105 @@
+"""A cold, a warm, a serial scan and one without cache give the same JSON, byte for byte."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from imagescan import scan
+from imagescan.cache.codec import Damaged
+from imagescan.cache.entry import StoredFile
+from imagescan.cli.main import run
+from samples import build
+from samples.oci import File, ImageBuilder, write_layout
+from tests.cache.images import CachedScans, layout
+from tests.oracle.roots import root
+from tests.requirements import require_root
+from tests.sources.faulty_registry import FaultyRegistry
+
+ROOT = Path(__file__).parents[2]
+
+
+def imagescan(image: str, cache: Path, *words: str) -> tuple[int, str, str]:
+    """What a user would see, in this process."""
+    out, errors = io.StringIO(), io.StringIO()
+    words = (image, "-o", "json", "--cache-dir", str(cache), *words)
+    return run(words, {}, ROOT, out, errors), out.getvalue(), errors.getvalue()
+
+
+def serial(image: str, cache: Path) -> tuple[int, str, str]:
+    """One layer after the other in one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "index_image", partial(scan.index_image, workers=1))
+        return imagescan(image, cache)
+
+
+def every_way(image: str, directory: Path) -> list[tuple[int, str, str]]:
+    """All ways to the same answer; what each of them knows is different."""
+    cache = directory / "cache"
+    found = [
+        imagescan(image, directory / "none", "--no-cache"),
+        serial(image, directory / "serial"),
+        imagescan(image, cache),  # cold
+        imagescan(image, cache),  # the report is known
+    ]
+    for gone in ("answers", "links"):  # link maps are known, then layers only
+        shutil.rmtree(cache / gone)
+        shutil.rmtree(cache / "answers", ignore_errors=True)
+        found.append(imagescan(image, cache))
+    return found
+
+
+@pytest.mark.parametrize("name", build.names())
+def test_every_sample(name: str, tmp_path: Path) -> None:
+    found = every_way(f"oci:{build.build(name, tmp_path)}", tmp_path)
+    assert found[0][1].startswith("{")
+    assert set(found) == {found[0]}
+
+
+@pytest.mark.oracle
+def test_a_real_root_file_system(tmp_path: Path) -> None:
+    require_root()
+    image = ImageBuilder("linux/amd64", {"Cmd": ["bash"]})
+    tar = subprocess.run(["tar", "-C", root("bookworm"), "-cf", "-", "."], stdout=subprocess.PIPE, check=True)
+    image.raw_layer(tar.stdout, created_by="ADD rootfs /", compression="none")
+    image.layer({"etc/ld.so.conf.d/x.conf": File(b"/opt/x\n")}, created_by="RUN x")
+    found = every_way(f"oci:{write_layout(tmp_path / 'layout', {'latest': image})}", tmp_path)
+    assert set(found) == {found[0]}
+
+
+def test_a_registry_is_asked_for_manifest_and_config_only_when_the_layers_are_known(tmp_path: Path) -> None:
+    with FaultyRegistry() as registry:
+        registry.store.image(tag="one")
+        registry.store.image(tag="two", config={"config": {"Entrypoint": ["/x"]}})
+        first = imagescan(f"registry:{registry.host}/x:one", tmp_path / "cache", "--platform", "linux/amd64")
+        assert first[0] in (0, 1), first
+        registry.seen.clear()
+        second = imagescan(f"registry:{registry.host}/x:two", tmp_path / "cache", "--platform", "linux/amd64")
+        assert second[0] in (0, 1), second
+        assert len(registry.requests("/manifests/")) == 1
+        assert len(registry.requests("/blobs/")) == 1
+        registry.seen.clear()
+        again = imagescan(f"registry:{registry.host}/x:two", tmp_path / "cache", "--platform", "linux/amd64")
+        assert again == second
+        assert len(registry.requests("/manifests/")) == 1
+
+
+def test_symbols_that_turn_out_to_be_damaged_late_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = layout(tmp_path / "image")
+    scans = CachedScans(tmp_path / "cache")
+    cold = scans(image).report
+
+    def damaged(self: StoredFile, place: object) -> bytes:
+        raise Damaged("wrong checksum of symbols")
+
+    monkeypatch.setattr(StoredFile, "read", damaged)
+    again = scans(image, variables=("LD_BIND_NOW=1",))
+    assert any("wrong checksum of symbols" in text for text in scans.details)
+    assert again.report.findings == cold.findings
