@@ -1,8 +1,13 @@
-"""What holds for all tests: with ``CI=true`` a skipped test fails the whole run."""
+"""What holds for all tests: with ``CI=true`` a skipped test fails the whole run; no process that a test
+starts uses the user's own cache."""
+
+import os
 
 import pytest
 
 from tests.requirements import in_ci
+
+os.environ["IMAGESCAN_NO_CACHE"] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from imagescan.cache import entry
-from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.codec import Codecs
+from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.identity import folder_digest, program_identity
 from imagescan.dataclasses import fields, is_dataclass, replace

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
-from imagescan.cache.codec import Damaged
+from imagescan.cache.columns import Damaged
 from imagescan.layers.values import Place
 
 FORMAT = 1

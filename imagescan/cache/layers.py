@@ -18,7 +18,8 @@ from operator import sub
 from threading import Lock
 
 from imagescan.cache import entry
-from imagescan.cache.codec import Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.codec import Codecs
+from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.content import Content
 from imagescan.dataclasses import dataclass, replace

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
 from imagescan.cache import entry
-from imagescan.cache.codec import Codec, Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.codec import Codecs
+from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.identity import program_identity
 from imagescan.dataclasses import dataclass, replace

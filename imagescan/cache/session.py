@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imagescan.cache.answers import AnswerCache, answer_key
-from imagescan.cache.codec import Damaged as DamagedCache
+from imagescan.cache.columns import Damaged as DamagedCache
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.layers import LayerCache
 from imagescan.cache.link_tables import LinkTableCache, RememberedMaps, table_key

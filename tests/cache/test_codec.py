@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagescan.cache.codec import Codecs, Damaged, Unstorable, pack, unpack
+from imagescan.cache.codec import Codecs
+from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
 
 
 class Colour(StrEnum):

@@ -157,7 +157,8 @@ SCAN = "import sys; from imagescan.cli.main import run_process; sys.exit(run_pro
 
 def process(image: str, cache: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", SCAN, image, "-o", "json", "--cache-dir", str(cache), "-v"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = {**os.environ, "IMAGESCAN_NO_CACHE": "0"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
 def test_processes_at_once_all_give_the_same_answer_and_leave_a_sound_cache(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagescan import scan
-from imagescan.cache.codec import Damaged
+from imagescan.cache.columns import Damaged
 from imagescan.cache.entry import StoredFile
 from imagescan.cli.main import run
 from samples import build
