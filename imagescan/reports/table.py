@@ -28,6 +28,7 @@ from imagescan.gate import ExitCode, Verdict
 from imagescan.reports.layout import STYLES, Terminal, hanging, indented, lines, render, safe
 
 FINDINGS_SHOWN = 20  # of one rule, unless verbose
+NOTES_SHOWN = 3  # the same for notes: they matter less than the lines that they take
 ITEMS_SHOWN = 6  # missing symbols, requesters and the like of one finding, unless verbose
 INCOMPLETE_SHOWN = 5
 REMARKS_SHOWN = 5
@@ -134,9 +135,10 @@ def _group(
     title.append("  ").append_text(safe(rule, STYLES["label"]))
     label = Text(severity.value, style=STYLES[severity.value])
     yield hanging([(label, title)], 0, len(severity.value) + 1)
-    shown = findings if detail is Detail.VERBOSE else findings[:FINDINGS_SHOWN]
+    brief = severity is Severity.NOTE and detail is not Detail.VERBOSE
+    most = NOTES_SHOWN if brief else FINDINGS_SHOWN
+    shown = findings if detail is Detail.VERBOSE else findings[:most]
     for finding in shown:
-        brief = severity is Severity.NOTE and detail is not Detail.VERBOSE
         yield from _brief(finding) if brief else _finding(finding, detail)
     yield from more(len(findings) - len(shown), "finding")
 

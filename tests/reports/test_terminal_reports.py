@@ -8,7 +8,7 @@ from imagescan.findings import Blame, Incomplete, ScanReport, Severity
 from imagescan.gate import judge
 from imagescan.links import ClosureObject, LinkReport, ObjectLinks
 from imagescan.reports.layout import Terminal
-from imagescan.reports.table import FINDINGS_SHOWN, Detail, report_text
+from imagescan.reports.table import FINDINGS_SHOWN, NOTES_SHOWN, Detail, report_text
 from imagescan.reports.tree import matching, tree_text, why_text
 from tests.reports.examples import (
     BROKEN,
@@ -107,11 +107,16 @@ def test_nothing_of_a_long_path_is_cut() -> None:
     assert path in re.sub(r"\s", "", text_of(report, 60))
 
 
-def test_many_findings_of_one_rule_are_counted_unless_verbose() -> None:
-    findings = tuple(replace(LIBRARY_MISSING, object=f"/bin/program{number}") for number in range(50))
+@pytest.mark.parametrize(
+    ("severity", "shown"), [(Severity.ERROR, FINDINGS_SHOWN), (Severity.NOTE, NOTES_SHOWN)]
+)
+def test_many_findings_of_one_rule_are_counted_unless_verbose(severity: Severity, shown: int) -> None:
+    findings = tuple(
+        replace(LIBRARY_MISSING, object=f"/bin/program{number}", severity=severity) for number in range(50)
+    )
     report = replace(BROKEN, findings=findings)
     normal, verbose = text_of(report, 80), text_of(report, 80, Detail.VERBOSE)
-    assert f"and {50 - FINDINGS_SHOWN} findings more (-v shows all)" in normal
+    assert f"and {50 - shown} findings more (-v shows all)" in normal
     assert "/bin/program49" not in normal
     assert "/bin/program49" in verbose
 
