@@ -70,7 +70,8 @@ PROGRAMS = {
     "taskset": "util-linux", "prlimit": "util-linux", "flock": "util-linux", "runuser": "util-linux",
     "xargs": "findutils", "chpst": "runit", "setuidgid": "daemontools", "busybox": "busybox-static",
     "dash": "dash", "bash": "bash", "mksh": "mksh", "mkdir": "coreutils", "true": "coreutils",
-    "false": "coreutils", "readlink": "coreutils",
+    "false": "coreutils", "readlink": "coreutils", "s6-setuidgid": "s6", "s6-envuidgid": "s6",
+    "s6-applyuidgid": "s6",
 }  # fmt: skip
 
 
@@ -117,6 +118,8 @@ def build_root(folder: Path, extra: Mapping[str, ExampleFile]) -> None:
     (folder / "bb").mkdir()
     for applet in ("sh", "env", "timeout", "chroot", "setsid", "ionice", "setpriv", "xargs", "taskset"):
         (folder / "bb" / applet).symlink_to("/usr/bin/busybox")
+    # s6 takes the missing file for an error.
+    (folder / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\n")
     (folder / "etc/passwd").write_text(PASSWD)
     (folder / "etc/group").write_text(GROUP)
     _compile(folder / "usr/bin/m")

@@ -149,6 +149,10 @@ chpst -u nosuch m
 setuidgid app m
 setuidgid nosuch m
 setuidgid app absent
+s6-setuidgid app m a
+s6-setuidgid nosuch m
+s6-setuidgid app absent
+s6-setuidgid app /private/m
 busybox env -u MARK m
 busybox env -i MARK=x PATH=/bin m
 busybox env absent
@@ -183,6 +187,7 @@ setpriv --reuid 0 --clear-groups m
 runuser -u app -- m
 chpst -u app m
 setuidgid app m
+s6-setuidgid app m
 chroot / m
 env m
 tini -s m
