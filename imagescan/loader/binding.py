@@ -17,7 +17,7 @@ from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
 from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
 from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
 
-MAXIMUM_OPENED_BYTES = 12 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_OPENED_BYTES = 8 << 20  # of files in which names are looked up; the others are read again
 MAXIMUM_FOUND = 50_000  # names remembered because they were found
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
