@@ -130,6 +130,7 @@ def _late_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
 def _compiled_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
     scope: dict[str, Any] = {"_nothing": _NOTHING, "_set": object.__setattr__}
     parameters, lines = [], []
+    is_frozen = kind.__setattr__ is _refuse
     for name, one in found.items():
         value = name
         if one.default_factory is not _NOTHING:
@@ -142,7 +143,9 @@ def _compiled_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None
         else:
             parameters.append(name)
         member: Any = getattr(kind, name, None)
-        if hasattr(member, "__set__"):  # a slot: its own setter is the fastest way
+        if not is_frozen:
+            lines.append(f"    self.{name} = {value}")
+        elif hasattr(member, "__set__"):  # a slot: its own setter is the fastest way
             scope[f"_set_{name}"] = member.__set__
             lines.append(f"    _set_{name}(self, {value})")
         else:

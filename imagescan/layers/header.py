@@ -46,14 +46,14 @@ class HeaderDecoder:
             CorruptLayer: wrong checksum, or a number that is none or negative.
         """
         owner, size_field, sum_field, type_flag, link, magic, prefix = _FIELDS.unpack_from(block, 100)
-        # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 256 bytes.
-        total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+        # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 512 bytes of ASCII.
+        total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
         if self._sums.get(sum_field) != total:
             self._check_sum(block, sum_field, total)
         size = self._sizes.get(size_field)
         if size is None:
             size = self._decode_size(size_field)
-        name = block[:100].partition(b"\0")[0]
+        name = block[: block.find(0, 0, 100)] if not block[99] else until_nul(block[:100])
         if prefix and magic == _POSIX_MAGIC:
             field = block[_PREFIX]
             name = until_nul(field[:131] if block[_TRAILER] == _STAR_TRAILER else field) + b"/" + name
@@ -79,7 +79,9 @@ class HeaderDecoder:
 
         The checksum counts its own field as spaces. Old writers summed signed characters.
         """
-        stored = number(field)
+        digits = field[:6]
+        plain = field[6] == 0 and digits.isdigit()
+        stored = octal(digits) if plain else number(field)
         own = sum(field) - _FIELD_OF_SPACES
         if total - own == stored:
             if len(self._sums) < _MAXIMUM_CACHED:
