@@ -14,10 +14,10 @@ from imagescan.errors import LimitExceeded
 from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.loader import closures, search, simulate
 from imagescan.options import ScanOptions
+from imagescan.plugins import hosts
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
 from imagescan.scan import ImageScan, scan
-from imagescan.startup import plugins
 from samples.oci import File, ImageBuilder, write_layout
 from tests.elf.compile import Body
 
@@ -97,7 +97,7 @@ def test_what_libraries_that_all_need_each_other_take_does_not_grow_with_their_l
 def test_plugins_that_all_need_each_other_end_as_incomplete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "MAXIMUM_OPENINGS", 200)
+    monkeypatch.setattr(hosts, "MAXIMUM_OPENINGS", 200)
     mesh = {
         f"usr/lib/nginx/ngx_{number}.so": write_elf(
             ElfStandIn(
