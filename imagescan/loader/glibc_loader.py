@@ -87,6 +87,10 @@ class GlibcLoader:
         """What answers the symbol references of all its processes."""
         return self._binder
 
+    def forget_searches(self) -> None:
+        """Give back the memory that remembered searches take."""
+        self._search.forget()
+
     def preload_text(self) -> str:
         """The content of the preload file, "" without one."""
         entry = self._filesystem.resolve(self._preload_path).entry

@@ -93,6 +93,10 @@ class GlibcSearch:
                 )
         return answer
 
+    def forget(self) -> None:
+        """Give back the memory of all answers; they can be found again."""
+        self._answers.clear()
+
     def open_directly(self, path: str) -> SearchResult:
         """Open a name with a slash: a path relative to the working directory, no search."""
         trail: list[SearchStep] = []

@@ -28,11 +28,11 @@ class SharedBinding:
         used = sorted({number for walk in walks for number in walk.nodes}, key=self._largest_needs)
         left = {number: self._left_by_needs(links.nodes[number]) for number in used}
         left = {number: references for number, references in left.items() if references}
-        closures = {number: links.closure(number) for number in left}
         wanted = {_wanted(reference) for references in left.values() for reference in references}
         self._definers = self._find_definers(wanted, used)
         self._left = {
-            number: self._without(references, number, closures[number]) for number, references in left.items()
+            number: self._without(references, number, links.closure(number))
+            for number, references in left.items()
         }
         self._left = {number: references for number, references in self._left.items() if references}
 

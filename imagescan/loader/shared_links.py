@@ -81,6 +81,7 @@ class SharedLinks:
             if position != self._interpreter:
                 self._answer(self.nodes[position])
             position += 1
+        self._loader.forget_searches()
         self._find_conflicts()
         by_inode = Counter(one.inode for one in self.nodes)
         self._twins = frozenset(one.number for one in self.nodes if by_inode[one.inode] > 1)
