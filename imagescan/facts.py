@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from types import MappingProxyType
 
 from imagescan.bundles.archived import Extract
@@ -34,6 +35,7 @@ from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.processes import AsStarted, started_link_maps
 from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
+from imagescan.views import Viewed
 
 MAXIMUM_PLACES = 20  # places listed for one name that nothing on a search path answers
 
@@ -101,16 +103,15 @@ class LoaderFile:
     version: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
+@dataclass(frozen=True)
+class ImageFacts(Viewed):
     """One image of one platform.
 
-    ``search_directories`` are the canonical directories of PATH.
-    ``objects``, ``scripts`` and ``foreign`` are ordered by path. ``healthcheck`` is None when the
-    image has none. ``places`` says, for each needed name that some object misses, which files of
-    the image answer to it (by file name or soname, canonical, at most ``MAXIMUM_PLACES``).
-    ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name`` PRETTY_NAME,
-    ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
+    ``search_directories`` are the canonical directories of PATH. ``objects``, ``scripts`` and ``foreign`` are
+    ordered by path. ``healthcheck`` is None when the image has none. ``places`` says, for each needed name
+    that some object misses, which files of the image answer to it (by file name or soname, canonical, at most
+    ``MAXIMUM_PLACES``). ``distribution`` is os-release's ID followed by ID_LIKE, ``distribution_name``
+    PRETTY_NAME, ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
     ``page_size`` is the kernel's in bytes and ``kernel`` its version where the caller stated them.
     ``archived`` are libraries in archives that a program of the image would extract and fail to load
     (``by_path`` has them too), ``bundles`` native code of which no build fits.
@@ -144,7 +145,7 @@ class ImageFacts:
         """The platform that the image says it is for."""
         return self.manifest.platform
 
-    @property
+    @cached_property
     def libcs(self) -> frozenset[LoaderKind]:
         """Which dynamic loaders the image has."""
         return frozenset(loader.kind for loader in self.loaders)

@@ -262,6 +262,11 @@ class LinkMap(Protocol):
         ...
 
     @property
+    def problems(self) -> LinkProblems:
+        """All that it has to say; what follows are its parts."""
+        ...
+
+    @property
     def missing(self) -> tuple[Resolution, ...]:
         """The requests that nothing satisfied, in the order asked."""
         ...

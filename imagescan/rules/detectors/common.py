@@ -1,13 +1,13 @@
 """What several detectors ask: which objects are judged, and why one cannot start at all.
 
-One root cause is told once: an object for which ``start_problem`` has an answer is the business
+One root cause is told once: an object that has a ``StartProblem`` is the business
 of the rule for that problem, and every later check passes it over.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from imagescan.elf.facts import ElfKind
@@ -15,6 +15,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import (
+    NO_PROBLEMS,
     Binding,
     BriefLinkMap,
     LinkMap,
@@ -45,21 +46,25 @@ class StartProblem(StrEnum):
     INTERPRETER_UNUSABLE = "unusable"
 
 
-def subjects(facts: ImageFacts) -> Iterator[ObjectFacts]:
+def subjects(facts: ImageFacts) -> tuple[ObjectFacts, ...]:
     """The objects whose own link map is judged: programs that can be started, and plugins, those in
     archives that a program would extract included.
 
     A library that some program loads is judged as part of that program; a damaged file is reported as
     incomplete instead.
     """
+    return facts.view(_subjects)
+
+
+def _subjects(facts: ImageFacts) -> tuple[ObjectFacts, ...]:
     started = {*facts.startup.paths, *(facts.healthcheck.paths if facts.healthcheck else ())}
-    for found in facts.objects:
-        if found.elf.damage:
-            continue
+
+    def judged(found: ObjectFacts) -> bool:
         can_start = found.tier in (Tier.STARTUP, Tier.COMMAND) and _is_program(found)
-        if can_start or found.tier is Tier.PLUGIN or found.path in started:
-            yield found
-    yield from (found for found in facts.archived if not found.elf.damage)
+        return can_start or found.tier is Tier.PLUGIN or found.path in started
+
+    own = (found for found in facts.objects if not found.elf.damage and judged(found))
+    return (*own, *(found for found in facts.archived if not found.elf.damage))
 
 
 def _is_program(found: ObjectFacts) -> bool:
@@ -74,12 +79,31 @@ def linked_subjects(
     Args:
         concerned: a cheap question that tells of most subjects that they are of no interest.
     """
-    for found in subjects(facts):
-        link_map = found.in_use
-        if link_map is None or (concerned is not None and not concerned(found, link_map)):
-            continue
-        if start_problem(facts, found) is None:
-            yield found, link_map
+    return _passing(facts.view(_linked), concerned)
+
+
+def troubled_subjects(
+    facts: ImageFacts, concerned: Callable[[ObjectFacts, LinkMap], object]
+) -> Iterator[tuple[ObjectFacts, LinkMap]]:
+    """Those ``linked_subjects`` whose link maps have any problem: few, where all others are many."""
+    return _passing(facts.view(_troubled), concerned)
+
+
+def _passing(
+    linked: Iterable[tuple[ObjectFacts, LinkMap]],
+    concerned: Callable[[ObjectFacts, LinkMap], object] | None,
+) -> Iterator[tuple[ObjectFacts, LinkMap]]:
+    return (one for one in linked if concerned is None or concerned(*one))
+
+
+def _linked(facts: ImageFacts) -> Sequence[tuple[ObjectFacts, LinkMap]]:
+    problems = facts.view(_start_problems)
+    found = ((one, one.in_use) for one in subjects(facts) if one.path not in problems)
+    return [(one, link_map) for one, link_map in found if link_map is not None]
+
+
+def _troubled(facts: ImageFacts) -> Sequence[tuple[ObjectFacts, LinkMap]]:
+    return [(one, link_map) for one, link_map in facts.view(_linked) if link_map.problems != NO_PROBLEMS]
 
 
 def whole(link_map: LinkMap) -> LinkMap:
@@ -113,8 +137,18 @@ def _stem(name: str) -> str:
     return name.rpartition("/")[2].partition(".so")[0]
 
 
-def start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
-    """Why an object fails before its libraries matter, or None."""
+def unstarted(facts: ImageFacts, problem: StartProblem) -> list[ObjectFacts]:
+    """The subjects that fail before their libraries matter, for this reason."""
+    problems = facts.view(_start_problems)
+    return [found for found in subjects(facts) if problems.get(found.path) is problem] if problems else []
+
+
+def _start_problems(facts: ImageFacts) -> Mapping[ImagePath, StartProblem]:
+    problems = ((found.path, _start_problem(facts, found)) for found in subjects(facts))
+    return {path: problem for path, problem in problems if problem is not None}
+
+
+def _start_problem(facts: ImageFacts, found: ObjectFacts) -> StartProblem | None:
     if not runs_on(found.elf, facts.platform):
         return StartProblem.WRONG_ARCHITECTURE
     libc = libc_of(found.elf)

@@ -9,7 +9,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Tier, TrailLine
 from imagescan.loader.values import Binding, LinkMap
 from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
-from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, start_problem, subjects
+from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, unstarted
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.detectors.versions import version_key
 from imagescan.rules.messages import exec_failure, library_missing, symbol_missing
@@ -29,7 +29,7 @@ def interpreter_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[
     Parameter ``problem``: missing, unusable, glibc-on-musl or musl-on-glibc.
     """
     wanted = StartProblem(text(parameters, "problem"))
-    concerned = [found for found in subjects(facts) if start_problem(facts, found) is wanted]
+    concerned = unstarted(facts, wanted)
     companions = _companions(concerned)
     for found in concerned:
         yield _observe(facts, found, wanted, companions)

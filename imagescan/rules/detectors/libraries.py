@@ -18,8 +18,8 @@ from imagescan.plugins.platforms import machine_name
 from imagescan.rules.blame import blame_absent, blame_environment, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import (
     certainty_of,
-    linked_subjects,
     missing_trail,
+    troubled_subjects,
     wants_another_libc,
     whole,
 )
@@ -65,7 +65,7 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     injected = table(parameters, "injected")
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
-    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing):
+    for found, linked in troubled_subjects(facts, lambda _, linked: linked.missing):
         link_map = linked  # made whole where a problem is the one asked for
         for resolution in linked.missing:
             if wants_another_libc(link_map, resolution):

@@ -9,7 +9,7 @@ from imagescan.findings import Blame, Certainty, Tier, TrailLine
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderFault
 from imagescan.rules.blame import blame_absent, blame_environment, blame_present
-from imagescan.rules.detectors.common import certainty_of, found_trail, linked_subjects, real_path, whole
+from imagescan.rules.detectors.common import certainty_of, found_trail, real_path, troubled_subjects, whole
 from imagescan.rules.detectors.registry import Detector, Parameters, text
 from imagescan.rules.observation import Observation
 
@@ -27,7 +27,7 @@ def loader_faults(facts: ImageFacts, parameters: Parameters) -> Iterable[Observa
     def concerned(_: ObjectFacts, linked: LinkMap) -> bool:
         return any(fault.code == wanted for fault in linked.faults)
 
-    for found, linked in linked_subjects(facts, concerned):
+    for found, linked in troubled_subjects(facts, concerned):
         link_map = whole(linked)
         for fault in link_map.faults:
             if fault.code != wanted or (found.tier is Tier.PLUGIN and parameters["harmless"]):

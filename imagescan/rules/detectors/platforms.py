@@ -15,8 +15,7 @@ from imagescan.rules.detectors.common import (
     StartProblem,
     bundle_of,
     certainty_of,
-    start_problem,
-    subjects,
+    unstarted,
 )
 from imagescan.rules.detectors.registry import Detector, Parameters, texts
 from imagescan.rules.messages import exec_failure
@@ -27,9 +26,7 @@ from imagescan.startup.tiers import is_executable
 
 def wrong_architecture(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Programs and plugins for another machine; one cause is one machine in one layer."""
-    for found in subjects(facts):
-        if start_problem(facts, found) is not StartProblem.WRONG_ARCHITECTURE:
-            continue
+    for found in unstarted(facts, StartProblem.WRONG_ARCHITECTURE):
         machine = machine_name(found.elf)
         certainty, condition = certainty_of(found)
         plugin = found.tier is Tier.PLUGIN
@@ -50,10 +47,10 @@ def wrong_architecture(facts: ImageFacts, parameters: Parameters) -> Iterable[Ob
 def same_binaries(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:
     """Programs and plugins for another machine that come with a whole layer which the image for that
     machine has too (``ImageManifest.siblings``); one cause is one machine and the platforms that it fits."""
-    for found in subjects(facts):
+    for found in unstarted(facts, StartProblem.WRONG_ARCHITECTURE):
         path = outer_path(found.path)
         entry = facts.filesystem.resolve(path).entry
-        if entry is None or start_problem(facts, found) is not StartProblem.WRONG_ARCHITECTURE:
+        if entry is None:
             continue
         layer = facts.manifest.layers[entry.layer]
         fitting = [

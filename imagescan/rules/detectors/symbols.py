@@ -14,8 +14,8 @@ from imagescan.rules.blame import blame_environment, blame_older, blame_present
 from imagescan.rules.detectors.common import (
     built_for_another_libc,
     certainty_of,
-    linked_subjects,
     loaded_object,
+    troubled_subjects,
     whole,
 )
 from imagescan.rules.detectors.registry import Detector, Parameters, text
@@ -42,7 +42,7 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
         hosted = found.tier is not Tier.PLUGIN or found.opened is not None
         return hosted and any(symbol.binding is wanted for symbol in linked.missing_symbols)
 
-    for found, linked in linked_subjects(facts, concerned):
+    for found, linked in troubled_subjects(facts, concerned):
         link_map = whole(linked)
         requesters: dict[str, list[MissingSymbol]] = {}
         for symbol in _unexplained(link_map):

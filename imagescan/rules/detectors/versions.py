@@ -15,9 +15,9 @@ from imagescan.rules.detectors.common import (
     TIER_ORDER,
     certainty_of,
     found_trail,
-    linked_subjects,
     loaded_object,
     real_path,
+    troubled_subjects,
     whole,
 )
 from imagescan.rules.detectors.registry import Detector, Parameters
@@ -43,7 +43,7 @@ def missing_versions(facts: ImageFacts, parameters: Parameters) -> Iterable[Obse
     """
     sufferers: dict[str, list[tuple[ObjectFacts, LinkMap]]] = {}
     missing: dict[str, dict[tuple[str, str], MissingVersion]] = {}
-    for found, linked in linked_subjects(facts, lambda _, linked: linked.missing_versions):
+    for found, linked in troubled_subjects(facts, lambda _, linked: linked.missing_versions):
         link_map = whole(linked)
         for one in link_map.missing_versions:
             if not one.weak:
