@@ -179,7 +179,7 @@ def _read_version_needs(
             _hash, flags, other, name, step = table.row(version_layout, place)
             requirement = _requirement(strings, name, bool(flags & _WEAK))
             versions.append(requirement)
-            named.append((other & _INDEX, bool(other & _HIDDEN), name, file))
+            named.append((other & _INDEX, other > _INDEX, name, file))
             characters -= len(requirement.name)
             if step == 0 or budget <= 0 or characters < 0:
                 break

@@ -79,8 +79,8 @@ class LoadSegment(NamedTuple):
 _SEGMENT = struct.Struct("<QQQQQI")
 
 
-def pack_segments(segments: Iterable[LoadSegment]) -> bytes:
-    """Segments as ``ElfFacts`` keeps them."""
+def pack_segments(segments: Iterable[tuple[int, int, int, int, int, int]]) -> bytes:
+    """Segments, each with the values of a ``LoadSegment``, as ``ElfFacts`` keeps them."""
     return b"".join([_SEGMENT.pack(*one) for one in segments])
 
 

@@ -8,6 +8,8 @@ Enters a ``Body``; leaves ``ElfHeader`` with its segments. Follows the System V 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from imagescan.errors import MalformedBinary
@@ -46,6 +48,10 @@ class ProgramHeader(NamedTuple):
     file_size: int
     memory_size: int
     alignment: int
+
+
+# ProgramHeader._make without its check of the length, which the struct has made.
+_new_program_header: Callable[[Iterable[int]], ProgramHeader] = partial(tuple.__new__, ProgramHeader)
 
 
 class ElfHeader(NamedTuple):
@@ -143,7 +149,7 @@ def _read_segments(
     raw = body.read(table, size * count) if count else b""
     whole = raw[: len(raw) // size * size]
     if elf_class == 64:
-        segments = tuple(map(ProgramHeader._make, _SEGMENTS_64[order].iter_unpack(whole)))
+        segments = tuple(map(_new_program_header, _SEGMENTS_64[order].iter_unpack(whole)))
     else:
         rows = struct.iter_unpack(order + "IIIIIIII", whole)
         segments = tuple(

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
-from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, LoadSegment, Machine, pack_segments
+from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, Machine, pack_segments
 from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
 from imagescan.elf.header import EXECUTE, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
 from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, is_gcompat_stub, read_loader_strings
 from imagescan.elf.notes import read_notes
 from imagescan.elf.relocations import RelocatedSymbols, read_relocations
-from imagescan.elf.symbols import SymbolColumns, SymbolTable, pack_columns, word_column
+from imagescan.elf.symbols import RELOCATED_SHIFT, SymbolColumns, SymbolTable, pack_columns, word_column
 from imagescan.errors import MalformedBinary
 from imagescan.layers.body import NotKept
 from imagescan.layers.values import Body, ColumnStore
@@ -63,7 +64,7 @@ def _facts(
     notes = read_notes(header, body)
     stack = header.first(PT_GNU_STACK)
     loads = [
-        LoadSegment(offset, address, file_size, memory_size, alignment, load_flags)
+        (offset, address, file_size, memory_size, alignment, load_flags)
         for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments
         if kind == PT_LOAD
     ]
@@ -109,7 +110,7 @@ def _facts(
         is_go=notes.is_go,
         loader_strings=_read_loader_strings(body, header, section, interpreter, soname),
         file_size=body.size,
-        truncated=max([one.offset + one.file_size for one in loads if one.file_size], default=0) > body.size,
+        truncated=any(size and offset + size > body.size for offset, _, size, *_ in loads),
         damage=damage,
     )
 
@@ -151,7 +152,8 @@ def _read_symbols(
         return None
     relocated = read_relocations(header, body, tags)
     hashed = read_hash_table(header, body, tags)
-    count = max(hashed.symbols, relocated.highest + 1)
+    words = relocated.words()
+    count = max(hashed.symbols, (words[-1] >> RELOCATED_SHIFT) + 1 if words else 0)
     got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
     if got_first is not None and got_end is not None:
         count = max(count, got_end)
@@ -165,13 +167,14 @@ def _read_symbols(
         versions = body.read(place, 2 * count) if place is not None else b""
     if got_first is not None and got_end is not None and header.machine == Machine.MIPS:
         _add_mips_got(header, symbols, got_first, got_end, relocated)
+        words = relocated.words()
     columns = SymbolColumns(
         symbols=symbols if not len(symbols) % row else symbols[: len(symbols) // row * row],
         strings=section.strings,
         versions=versions,
         hash_table=hashed.table,
         version_names=word_column(section.version_names),
-        relocated=word_column(relocated.words()),
+        relocated=word_column(array("I", words)),
     )
     offset, length = store.append(pack_columns(columns))
     return SymbolTable(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from imagescan.elf import dynamic as tag
@@ -48,13 +48,9 @@ class RelocatedSymbols(NamedTuple):
     copied: set[int]
     relative_ifunc: bool
 
-    @property
-    def highest(self) -> int:
-        """The highest index, or -1."""
-        return max(max(self.immediate, default=-1), max(self.lazy, default=-1))
-
-    def words(self) -> array[int]:
-        """The sets as one column, ascending (``SymbolColumns.relocated``)."""
+    def words(self) -> list[int]:
+        """The sets as one column, ascending (``SymbolColumns.relocated``); hostile indices may be too
+        large for it."""
         immediate, lazy, copied = self.immediate, self.lazy, self.copied
         special = immediate & lazy | copied
         if special:
@@ -65,18 +61,18 @@ class RelocatedSymbols(NamedTuple):
             flags = (IMMEDIATE if index in self.immediate else 0) | (LAZY if index in self.lazy else 0)
             words.append(index << RELOCATED_SHIFT | flags | (COPIED if index in copied else 0))
         words.sort()
-        return array("I", words)
+        return words
 
 
 class _Column(NamedTuple):
     """The symbols and types of one table's entries."""
 
-    symbols: Sequence[int]
-    types: Sequence[int]
+    symbols: array[int] | list[int]
+    types: array[int] | list[int]
     kinds: frozenset[int]  # the distinct types
 
 
-_NOTHING = _Column((), (), frozenset())
+_NOTHING = _Column([], [], frozenset())
 
 
 def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> RelocatedSymbols:
@@ -153,5 +149,6 @@ def _read_table(
     return _column(second, first) if header.order == "<" else _column(first, second)
 
 
-def _column(symbols: Sequence[int], types: Sequence[int]) -> _Column:
-    return _Column(symbols, types, frozenset(types))
+def _column(symbols: array[int] | list[int], types: array[int] | list[int]) -> _Column:
+    alike = types[:1]  # most tables of procedure linkage have one type, and comparing is fast
+    return _Column(symbols, types, frozenset(alike if types == alike * len(types) else types))

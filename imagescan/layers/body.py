@@ -34,6 +34,7 @@ class Rope:
 
     __slots__ = (
         "_ends",
+        "_first",
         "_first_end",
         "_held",
         "_kept",
@@ -48,7 +49,8 @@ class Rope:
         self.size = 0
         self._pieces: list[memoryview | Place] = []
         self._starts: list[int] = []
-        self._first_end = -1  # where the first piece ends: most reads are there
+        self._first = memoryview(b"")  # the first piece, if it is the file's start: most reads are there
+        self._first_end = -1
         self._held = 0
         self._maximum_held = MAXIMUM_HELD_BYTES if maximum_held is None else maximum_held
         self._kept: tuple[range, ...] | None = None
@@ -84,10 +86,10 @@ class Rope:
             raise FileTooLarge(
                 f"the file holds more than the {self._maximum_held} bytes that can be looked at"
             )
-        if not self._pieces:
-            self._first_end = -1 if start else len(piece)
         self._starts.append(start)
         if self._held <= MEMORY_BYTES:
+            if not start:
+                self._first, self._first_end = piece, len(piece)
             self._pieces.append(piece)
             return
         if self._store is None:
@@ -102,7 +104,7 @@ class Rope:
             NotKept: not all of them were kept.
         """
         if offset >= 0 and length >= 0 and offset + length <= self._first_end:
-            return bytes(self._piece(0)[offset : offset + length])
+            return self._first[offset : offset + length].tobytes()
         end = _end_of_read(offset, length, self.size)
         if end <= offset:
             return b""
