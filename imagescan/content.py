@@ -35,6 +35,7 @@ _KEPT = re.compile(
     r"|[^/]*\.dist-info/WHEEL)"
 )
 _KEPT_ENDS = ("ld.so.cache", ".path", ".preload", "passwd", "group", "os-release", "WHEEL", "pyvenv.cfg")
+_KEPT_TAILS = frozenset(one[-2:] for one in _KEPT_ENDS)  # asked of every file
 _DATABASE = re.compile(
     r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
     r"|(?:usr/)?lib/apk/db/installed"
@@ -46,6 +47,7 @@ _MACH_O_STARTS = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe",
 _MACH_O_FAT = b"\xca\xfe\xba\xbe"
 _STARTS = frozenset((ELF_MAGIC, *_MACH_O_STARTS, _MACH_O_FAT))
 _SHORT_STARTS = frozenset((b"#!", b"MZ"))
+_POSSIBLE_STARTS = frozenset(one[:2] for one in (*_STARTS, *_SHORT_STARTS, *_SCRIPT_STARTS, _ARCHIVE_START))
 _MAXIMUM_FAT_ARCHITECTURES = 30  # Java class files share the magic; their version there is 45 or more
 _MACH_O_MACHINES = {7: "i386", 0x01000007: "x86-64", 12: "arm", 0x0100000C: "arm64", 18: "powerpc"}
 _PE_MACHINES = {0x14C: "i386", 0x8664: "x86-64", 0x1C0: "arm", 0x1C4: "arm", 0xAA64: "arm64"}
@@ -92,10 +94,13 @@ class FileInspector:
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         """Whether the first bytes or the name promise facts."""
-        start = head[:4]
-        if start in _STARTS or start[:2] in _SHORT_STARTS or head[:5] == _SCRIPT_STARTS[1]:
-            return True
-        return _is_kept(path) or _is_database(path) or (start == _ARCHIVE_START and _is_archive(path, start))
+        if head[:2] in _POSSIBLE_STARTS:
+            start = head[:4]
+            if start in _STARTS or start[:2] in _SHORT_STARTS or head[:5] == _SCRIPT_STARTS[1]:
+                return True
+            if start == _ARCHIVE_START and _is_archive(path, start):
+                return True
+        return _is_kept(path) or _is_database(path)
 
     def parts(self, path: ImagePath, start: Body) -> tuple[range, ...] | None:
         """Of a large ELF file what a loader reads, of other files everything."""
@@ -137,7 +142,7 @@ class FileInspector:
 
 
 def _is_kept(path: ImagePath) -> bool:
-    return path.endswith(_KEPT_ENDS) and _KEPT.fullmatch(path) is not None
+    return path[-2:] in _KEPT_TAILS and path.endswith(_KEPT_ENDS) and _KEPT.fullmatch(path) is not None
 
 
 def _is_database(path: ImagePath) -> bool:

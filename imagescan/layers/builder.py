@@ -101,7 +101,19 @@ class IndexBuilder:
             return self._add_unusual(member)
         if len(path) > MAXIMUM_PATH_BYTES:
             check_length(path)
-        return self._put(member, directory, path, name)
+        if member.kind is not _FILE or member.is_hard_link or path in self._directories:
+            return self._put(member, directory, path, name)
+        return path, self._add_file(member, directory, name)
+
+    def _add_file(self, member: Member, directory: _Directory, name: bytes) -> int:
+        """A row for a regular file."""
+        self._name_bytes += len(name)
+        row = self._row(_FILE, member.attributes, member.size)
+        directory.names += b"/" + name
+        directory.rows.append(row)
+        if member.capability is not None:
+            self._capabilities[row] = member.capability
+        return row
 
     def _add_unusual(self, member: Member) -> tuple[bytes, int] | None:
         """An entry whose name has to be cleaned, or whose directory is not known by it."""
@@ -129,17 +141,12 @@ class IndexBuilder:
             raise CorruptLayer("the layer's root is not a directory")
         if path in self._directories:
             self._forget(path)
+        if kind is _FILE and not member.is_hard_link:
+            return path, self._add_file(member, directory, name)
         self._name_bytes += len(name)
-        if kind is not _FILE or member.is_hard_link:
-            row = self._hard_link(path, member) if member.is_hard_link else self._special(member)
-            directory.add(name, row)
-            return None
-        row = self._row(_FILE, member.attributes, member.size)
-        directory.names += b"/" + name
-        directory.rows.append(row)
-        if member.capability is not None:
-            self._capabilities[row] = member.capability
-        return path, row
+        row = self._hard_link(path, member) if member.is_hard_link else self._special(member)
+        directory.add(name, row)
+        return None
 
     def keep_content(self, row: int, content: object) -> None:
         """Remember what the inspector made of a regular file."""
