@@ -90,16 +90,21 @@ class Binder:
         ``needed`` gives, for each object, the positions of those that it needs directly: nearly
         every reference is answered there, and that part of the answer is shared between maps.
         """
-        missing = []
-        for one, direct in zip(objects[first:], needed[first:], strict=True):
-            for reference in self.residual(one, [objects[position] for position in direct]):
-                if not any(
-                    self.answers(other, reference)
-                    for other in objects
-                    if not (reference.copied and other is one)
-                ):
-                    missing.append(self.missing_symbol(one, reference, bind_now=bind_now, path=one.path))
-        return tuple(missing)
+        pending = [
+            (one, reference)
+            for one, direct in zip(objects[first:], needed[first:], strict=True)
+            for reference in self.residual(one, [objects[position] for position in direct])
+        ]
+        for other in objects if pending else ():  # each file is opened once, for all that is asked
+            pending = [
+                (one, reference)
+                for one, reference in pending
+                if (reference.copied and other is one) or not self.answers(other, reference)
+            ]
+        return tuple(
+            self.missing_symbol(one, reference, bind_now=bind_now, path=one.path)
+            for one, reference in pending
+        )
 
     def residual(self, one: Linked, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
         """The strong references of an object that none of some others answers; remembered."""
