@@ -50,7 +50,15 @@ def environment(
     release = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", os.uname().release)
     assert release is not None
     running = (int(release[1]), int(release[2]), int(release[3] or 0))
-    return ProcessEnvironment(variables or {}, directory, Credentials(uid, (uid,)), cpu, kernel or running)
+    return ProcessEnvironment(
+        variables or {},
+        directory,
+        Credentials(uid, (uid,)),
+        cpu,
+        cpu_stated=True,
+        kernel=kernel or running,
+        kernel_stated=True,
+    )
 
 
 def link_map_under(interpreter: str, view: RootFilesystem, process: ProcessEnvironment, file: str) -> LinkMap:
