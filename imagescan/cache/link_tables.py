@@ -1,4 +1,5 @@
-"""Link maps of images that were worked out before: their ``ClosureTable``, and what plugins find.
+"""Link maps of images that were worked out before: their ``ClosureTable``, what plugins find, and the whole
+maps that rules asked for.
 
 The layers' diff IDs in order, and what of the process environment loaders look at, enter; the table that
 ``Simulation.closures`` would give leaves, and the answers of ``plugin_map``. Dynamic loaders are kept by the
@@ -10,13 +11,16 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from typing import Any
 
 from imagescan.cache import entry
 from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, Unusable
 from imagescan.cache.identity import program_identity
+from imagescan.cache.whole_maps import Asked, KeptMap, WholeMaps
+from imagescan.cache.whole_maps import codecs as whole_map_codecs
 from imagescan.dataclasses import dataclass, replace
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath, LayerIndex
@@ -33,7 +37,7 @@ from imagescan.loader.values import (
 )
 
 LINKS = "links"
-_PLUGINS = ".plugins"  # end of a name
+_PLUGINS, _WHOLE = ".plugins", ".whole"  # ends of names
 LOADER_VARIABLES = "LD_"  # how the names of all variables begin that the loader room asks for
 
 Say = Callable[[str], None]
@@ -66,13 +70,18 @@ class _Opened:
 
 
 class RememberedMaps:
-    """The link maps of a simulation, which is asked only for plugins that nobody has opened before."""
+    """The link maps of a simulation, which is asked only for those that nobody has asked for before."""
 
     def __init__(
-        self, simulation: Simulation, known: Iterable[_Opened], identify: Callable[[str], LoaderIdentity]
+        self,
+        simulation: Simulation,
+        known: Iterable[_Opened],
+        identify: Callable[[str], LoaderIdentity],
+        whole: WholeMaps,
     ) -> None:
         self._simulation, self._identify = simulation, identify
         self._opened = {(one.host, one.plugins, one.now): one for one in known}
+        self.whole = whole
         self.has_grown = False
 
     @property
@@ -82,7 +91,7 @@ class RememberedMaps:
 
     def link_map(self, path: ImagePath) -> WholeLinkMap:
         """See ``Simulation.link_map``."""
-        return self._simulation.link_map(path)
+        return self.whole.get(Asked(path), partial(self._simulation.link_map, path))
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
         """See ``Simulation.plugin_map``."""
@@ -93,10 +102,14 @@ class RememberedMaps:
             opened = _Opened(host, plugins, now, found.program, loader, found.problems)
             self._opened[host, plugins, now] = opened
             self.has_grown = True
-            return found
+            return replace(found, remake=partial(self._whole_plugin_map, host, plugins, now))
         loader_identity = None if known.loader is None else self._identify(known.loader)
-        remake = partial(self._simulation.whole_plugin_map, host, plugins, now)
+        remake = partial(self._whole_plugin_map, host, plugins, now)
         return BriefLinkMap(known.program, loader_identity, known.problems, remake)
+
+    def _whole_plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
+        make = partial(self._simulation.whole_plugin_map, host, plugins, now)
+        return self.whole.get(Asked(host, plugins, now), make)
 
 
 def table_key(layers: Sequence[LayerIndex], process: ProcessEnvironment) -> str:
@@ -176,28 +189,38 @@ class LinkTableCache:
         self, key: str, simulation: Simulation, filesystem: RootFilesystem, process: ProcessEnvironment
     ) -> RememberedMaps:
         """Link maps that know what was kept under a key."""
-        codec, form = self._plugin_form
-        known: Sequence[_Opened] = ()
+        known = self._read(key + _PLUGINS, *self._plugin_form)
+        identify = cache(partial(identify_loader, filesystem, process))
+        whole = WholeMaps(filesystem, identify, lambda: self._read(key + _WHOLE, *self._whole_form))
+        return RememberedMaps(simulation, known, identify, whole)
+
+    def _read(self, name: str, codec: Codec, form: bytes) -> Sequence[Any]:
+        """The values of a file, none where there is no such file or it is damaged."""
         try:
-            file = self._directory.open(LINKS, key + _PLUGINS)
-            if file is not None:
-                known = unpack(entry.StoredFile(file, form).columns, codec)
+            file = self._directory.open(LINKS, name)
+            return () if file is None else unpack(entry.StoredFile(file, form).columns, codec)
         except (Unusable, Damaged) as error:
-            self._directory.remove(LINKS, key + _PLUGINS)
-            self._say(f"dropped {LINKS}/{key}{_PLUGINS}: {error.message}")
-        return RememberedMaps(simulation, known, partial(identify_loader, filesystem, process))
+            self._directory.remove(LINKS, name)
+            self._say(f"dropped {LINKS}/{name}: {error.message}")
+            return ()
 
     def keep_remembered(self, key: str, maps: RememberedMaps) -> bool:
-        """Keep what plugins were found to do, if it is more than before; says whether it was."""
-        if not maps.has_grown:
-            return False
-        codec, form = self._plugin_form
-        return self._write(key + _PLUGINS, codec, form, maps.opened)
+        """Keep what was asked for in this scan, if it is more than before; says whether it was."""
+        kept = maps.has_grown and self._write(key + _PLUGINS, *self._plugin_form, maps.opened)
+        if maps.whole.has_grown:
+            kept |= self._write(key + _WHOLE, *self._whole_form, maps.whole.kept)
+        return kept
 
     @cached_property
     def _plugin_form(self) -> tuple[Codec, bytes]:
         codecs = Codecs()
         codec = codecs.of(_Opened)
+        return codec, entry.fingerprint(codecs.schema(codec))
+
+    @cached_property
+    def _whole_form(self) -> tuple[Codec, bytes]:
+        codecs = whole_map_codecs()
+        codec = codecs.of(KeptMap)
         return codec, entry.fingerprint(codecs.schema(codec))
 
     @cached_property
