@@ -56,6 +56,8 @@ class Settled:
 
     def location(self, layer: int, source: str) -> str:
         """Where a path of a layer is in the image; "" is the root."""
+        if not self.moved:
+            return f"/{source}" if source else ""
         rest = ""
         while source and (layer, source) not in self.moved:
             source, _, name = source.rpartition("/")

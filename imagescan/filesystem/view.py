@@ -106,9 +106,15 @@ class MergedFilesystem:
     def _find_contents(self) -> Iterator[FileEntry]:
         overlay = self._overlay
         found = {entry.path: entry for entry in self._linked()}
+        directories: dict[str, Directory | None] = {}
         for number, layer in enumerate(overlay.layers):
             for source, content in layer.contents():
-                visible = overlay.at(overlay.settled.location(number, source))
+                above, _, name = overlay.settled.location(number, source).rpartition("/")
+                if above not in directories:
+                    place = overlay.at(above)
+                    directories[above] = place[1] if place else None
+                directory = directories[above]
+                visible = overlay.look_up(directory, name) if directory else None
                 if visible is not None and visible[0].layer == number and visible[0].content is content:
                     found[visible[0].path] = visible[0]
         return (found[path] for path in sorted(found))

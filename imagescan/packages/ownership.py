@@ -8,7 +8,7 @@ diversions are taken into account.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.values import RootFilesystem
@@ -100,10 +100,31 @@ class _Table:
         try:
             for installed in packages:
                 self.packages.append(installed.package)
-                for path in installed.paths:
+                paths = installed.paths
+                if isinstance(paths, list) and self._has_room(paths):
+                    self._add_all(paths, installed.package)
+                    continue
+                for path in paths:
                     self._add(path, installed.package)
         except DamagedDatabase as error:
             self.unread.append(UnreadDatabase(database, error.message))
+
+    def _has_room(self, paths: Sequence[str]) -> bool:
+        """Whether so many paths more stay within the limits."""
+        return (
+            len(self.owners) + len(paths) <= MAXIMUM_PATHS
+            and self._characters + sum(map(len, paths)) <= MAXIMUM_PATH_CHARACTERS
+        )
+
+    def _add_all(self, paths: Sequence[str], package: Package) -> None:
+        """``_add`` for each path, where no limit is near; a dictionary does it in a loop of its own."""
+        self._characters += sum(map(len, paths))
+        for path in filter(self.owners.__contains__, paths):
+            self._shared.setdefault(path, [self.owners[path]]).append(package)
+        self.owners.update(dict.fromkeys(paths, package))
+        for path in paths:
+            if ".so" in path:
+                self._add_library(path, package)
 
     def _add(self, path: str, package: Package) -> None:
         self._characters += len(path)
@@ -114,8 +135,11 @@ class _Table:
             self._shared.setdefault(path, [before]).append(package)
         self.owners[path] = package
         if ".so" in path:
-            name = path.rpartition("/")[2]
-            self.libraries[name] = (*self.libraries.get(name, ())[-8:], package)
+            self._add_library(path, package)
+
+    def _add_library(self, path: str, package: Package) -> None:
+        name = path.rpartition("/")[2]
+        self.libraries[name] = (*self.libraries.get(name, ())[-8:], package)
 
     def guard(
         self, database: str, read: Callable[[], tuple[dpkg.Diversion, ...]]

@@ -47,11 +47,9 @@ class PluginFamily:
         """Whether a program opens plugins of this kind by what it is called."""
         return self._programs.fullmatch(path.rpartition("/")[2]) is not None
 
-    def is_host(self, path: str, sonames: Iterable[str]) -> bool:
-        """Whether a program, with the names of what it loads, opens plugins of this kind."""
-        if self.names(path):
-            return True
-        return bool(self.libraries) and any(name.startswith(self.libraries) for name in sonames)
+    def opened_with(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the names that belong to a library by which programs open plugins of this kind."""
+        return frozenset(name for name in names if name.startswith(self.libraries))
 
 
 FAMILIES = (

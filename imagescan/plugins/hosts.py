@@ -65,6 +65,7 @@ class PluginHosts:
             self._by_name.setdefault(name, []).append(path)
             self._by_directory.setdefault(directory, []).append(path)
         self._hosts: dict[str, tuple[ImagePath, ...]] = {}
+        self._names: dict[ImagePath, frozenset[str]] = {}
         self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
         self._defined: dict[ImagePath, frozenset[bytes]] = {}
         self._openings = 0
@@ -181,10 +182,20 @@ class PluginHosts:
         """The hosts of one kind of plugin."""
         found = self._hosts.get(family.name)
         if found is None:
+            libraries = family.opened_with(self._closures.names)
             found = tuple(
-                path for path in self._programs if family.is_host(path, self._closures.requested(path))
+                path
+                for path in self._programs
+                if family.names(path) or not libraries.isdisjoint(self._requested(path))
             )
             self._hosts[family.name] = found
+        return found
+
+    def _requested(self, program: ImagePath) -> frozenset[str]:
+        """The names of what a program loads."""
+        found = self._names.get(program)
+        if found is None:
+            found = self._names[program] = frozenset(self._closures.requested(program))
         return found
 
     def _fits(self, plugin: ImagePath, elf: ElfFacts, host: ImagePath) -> bool:
@@ -195,7 +206,7 @@ class PluginHosts:
         tag = _PYTHON_TAG.search(plugin)
         if tag is None:
             return True
-        names = (host.rpartition("/")[2], *self._closures.requested(host))
+        names = (host.rpartition("/")[2], *self._requested(host))
         versions = {match.groups() for name in names if (match := _PYTHON_NAME.match(name))}
         return not versions or tag.groups() in versions
 
