@@ -1,4 +1,7 @@
-"""What a hostile config or name can cost: nothing here may take longer than a moment."""
+"""What a hostile config or name can cost: nothing here may take longer than a moment.
+
+What has no bound takes minutes; the limit is CPU time, and wide, so that a busy machine fails nobody.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,16 @@ from imagescan.rules.judge import judge
 from imagescan.startup.shells import ShellKind, read_call
 
 MANY = 200_000
+A_MOMENT = 20  # seconds of CPU time
 SHELL = ExampleFile(b'#!/bin/sh\nexec "$@"\n', mode=0o755)
 STATIC = ExampleFile(b"", mode=0o755)
 
 
 @pytest.fixture(autouse=True)
 def _quickly() -> Iterator[None]:
-    started = time.monotonic()
+    started = time.process_time()
     yield
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < A_MOMENT
 
 
 def facts(**config: object) -> ImageFacts:
