@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.silence.breaks import BREAKS, Break
-from tests.silence.families import elf_files, of_addon, of_wheel
+from tests.silence.breaks import Break
+from tests.silence.checks import assert_passes, assert_quiet, each_break_of
+from tests.silence.families import of_addon, of_wheel
 from tests.silence.images import APPLICATION, MUSL, SITE_PACKAGES, root
 from tests.silence.proofs import said
 from tests.silence.scans import judged
@@ -16,9 +17,7 @@ IMAGE = "musl"
 
 @pytest.mark.parametrize("wheel", MUSL.wheels)
 def test_a_wheel_has_no_warning(wheel: str) -> None:
-    files = of_wheel(root(IMAGE), SITE_PACKAGES["musl"], wheel)
-    assert elf_files(root(IMAGE), files) > 0, "nothing to judge"
-    assert judged(IMAGE).loud(files) == []
+    assert_quiet(IMAGE, of_wheel(root(IMAGE), SITE_PACKAGES["musl"], wheel))
 
 
 @pytest.mark.parametrize("package", (*MUSL.npm, *MUSL.npm_files))
@@ -27,14 +26,10 @@ def test_an_addon_has_no_warning(package: str) -> None:
 
 
 def test_the_whole_image_passes_the_gate() -> None:
-    outcome = judged(IMAGE)
-    assert outcome.loud() == []
-    assert (outcome.code, outcome.report["incomplete"], outcome.errors) == (0, [], "")
-    assert outcome.report["remarks"] == [], "a break that is no more"
-    assert outcome.report["image"]["libc"] == ["musl 1.2.5"]
-    assert outcome.report["counts"]["elf_files"] > 500
+    assert_passes(IMAGE, elf_files_at_least=500)
+    assert judged(IMAGE).report["image"]["libc"] == ["musl 1.2.5"]
 
 
-@pytest.mark.parametrize("one", [one for one in BREAKS if one.image == IMAGE], ids=lambda one: one.paths[0])
+@each_break_of(IMAGE)
 def test_what_is_excepted_breaks_for_real(one: Break) -> None:
     assert one.says in said(one)
