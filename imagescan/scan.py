@@ -34,7 +34,6 @@ from imagescan.findings import (
     ScanReport,
     Tier,
 )
-from imagescan.layers.parallel import index_image
 from imagescan.layers.values import LayerIndex
 from imagescan.linking import link_report
 from imagescan.links import LinkReport
@@ -48,12 +47,10 @@ from imagescan.rules.catalogue import load_knowledge, load_rules
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
-from imagescan.sources.additions import parse_addition
 from imagescan.sources.history import builder_of, history_note
 from imagescan.sources.select import SourceOptions, evidence_of, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
-from imagescan.sources.what_if import WhatIf, WhatIfSource
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 from imagescan.startup.processes import in_process
@@ -209,17 +206,22 @@ def _judge(
 
 def _open(text: str, options: ScanOptions) -> ImageSource:
     """The source of the image, with what the caller wants to be different."""
-    additions = tuple(map(parse_addition, options.added))
     settings = SourceOptions(insecure=options.insecure)
-    if not additions and options.rebase is None and options.base is None:
+    if not options.added and options.rebase is None and options.base is None:
         return open_source(text, settings)
-    wishes = WhatIf(additions, options.rebase, options.base)
+    from imagescan.sources.additions import parse_addition
+    from imagescan.sources.what_if import WhatIf, WhatIfSource
+
+    wishes = WhatIf(tuple(map(parse_addition, options.added)), options.rebase, options.base)
     return WhatIfSource(open_source(text, settings), wishes, lambda name: open_source(name, settings))
 
 
 def _remarks(facts: ImageFacts, options: ScanOptions) -> Iterator[Remark]:
     """An added program is one command of many, unless the caller says that it starts the container."""
-    for addition in map(parse_addition, options.added):
+    for text in options.added:
+        from imagescan.sources.additions import parse_addition
+
+        addition = parse_addition(text)
         path = f"/{addition.place}"
         chain = facts.startup.paths
         if addition.is_executable and not addition.is_directory and path not in chain:
@@ -246,18 +248,15 @@ def _read_layers(
         cache.keep_layer(manifest, layer)
         progress.add_layer()
 
-    read = (
-        index_image(
-            source,
-            replace(manifest, layers=unknown),
-            FileInspector(),
-            on_bytes=progress.add_bytes,
-            on_layer=keep,
-            new_store=cache.new_store if cache.is_open else None,
+    read: tuple[LayerIndex, ...] = ()
+    if unknown:
+        from imagescan.layers.parallel import index_image
+
+        image = replace(manifest, layers=unknown)
+        store = cache.new_store if cache.is_open else None
+        read = index_image(
+            source, image, FileInspector(), on_bytes=progress.add_bytes, on_layer=keep, new_store=store
         )
-        if unknown
-        else ()
-    )
     found = {**known, **{layer.index: index for layer, index in zip(unknown, read, strict=True)}}
     return tuple(found[layer.index] for layer in manifest.layers)
 

@@ -7,7 +7,6 @@ configuration file. ``imagescan IMAGE`` is ``imagescan scan IMAGE``.
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -121,5 +120,7 @@ def _unknown(word: str, command: str) -> UsageError:
 
 def suggestion(word: str, known: Sequence[str], otherwise: str = "see imagescan --help") -> str:
     """Advice that names the known word nearest to a wrong one, if one is near."""
+    import difflib
+
     near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else otherwise

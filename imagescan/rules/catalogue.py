@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache, partial
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path  # the host's folders of rule files, never the image's
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from imagescan.errors import RuleError
 from imagescan.rules.detectors import DETECTORS
 from imagescan.rules.document import RuleDocument, read_document
 from imagescan.rules.knowledge import Knowledge, LibraryPackages, TableReader, read_knowledge, read_table
 from imagescan.rules.yaml_reader import MAXIMUM_DOCUMENT
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 MAXIMUM_DOCUMENTS = 2000  # per folder
 MAXIMUM_DEPTH = 4  # folders below the given one
@@ -52,9 +54,13 @@ def builtin_rules(*, with_examples: bool = True) -> tuple[RuleDocument, ...]:
 
 
 def _builtin() -> Traversable:
-    packaged = files("imagescan.rules") / "builtin"
-    checkout = files("imagescan") / ".." / "rules"
-    return packaged if packaged.is_dir() else checkout
+    here = Path(__file__).parent
+    for folder in (here / "builtin", here.parents[1] / "rules"):
+        if folder.is_dir():
+            return folder
+    from importlib.resources import files  # slow to import, and only a zip file needs it
+
+    return files("imagescan.rules") / "builtin"
 
 
 def load_knowledge(directories: Iterable[Path] = ()) -> Knowledge:

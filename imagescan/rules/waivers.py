@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from imagescan.dataclasses import dataclass, replace
@@ -68,6 +67,8 @@ def _rule_id(name: str, known: Mapping[str, str], where: str) -> str:
         return known[name]
     if any(fnmatchcase(identifier, name) for identifier in known.values()):
         return name
+    from difflib import get_close_matches
+
     near = get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]}?" if near else "imagescan rules list shows all rules"
     raise RuleError(f"the waiver names no rule: {name[:100]!r}", where=where, advice=advice)

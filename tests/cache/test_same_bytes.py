@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imagescan import scan
 from imagescan.cache.columns import Damaged
 from imagescan.cache.entry import StoredFile
 from imagescan.cli.main import run
+from imagescan.layers import parallel
 from samples import build
 from samples.oci import File, ImageBuilder, write_layout
 from tests.cache.images import CachedScans, layout
@@ -34,7 +34,7 @@ def imagescan(image: str, cache: Path, *words: str) -> tuple[int, str, str]:
 def serial(image: str, cache: Path) -> tuple[int, str, str]:
     """One layer after the other in one thread."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "index_image", partial(scan.index_image, workers=1))
+        patch.setattr(parallel, "index_image", partial(parallel.index_image, workers=1))
         return imagescan(image, cache)
 
 
