@@ -270,7 +270,7 @@ def _open_plugins(
         if tiers[path] is not Tier.PLUGIN or link_map is None:
             continue
         unknown = link_map.loader is None  # none of its libc, but musl may take it
-        if link_map.obstacles or unknown or elf.executable_stack or elf.refuses_dlopen:
+        if link_map.obstacles or unknown or elf.may_be_refused_by_dlopen:
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found

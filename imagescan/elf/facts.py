@@ -181,6 +181,13 @@ class ElfFacts:
         return bool(self.flags_1 & 0x08000000)
 
     @property
+    def may_be_refused_by_dlopen(self) -> bool:
+        """Whether it may load at start-up and not later: DF_1_NOOPEN, an executable stack, static
+        thread-local storage."""
+        static_tls = self.symbols is not None and self.symbols.static_tls is not None
+        return bool(self.executable_stack) or self.refuses_dlopen or static_tls
+
+    @property
     def refuses_dlopen(self) -> bool:
         """DF_1_NOOPEN."""
         return bool(self.flags_1 & 0x40)

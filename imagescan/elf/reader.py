@@ -184,10 +184,24 @@ def _read_symbols(
         hash_kind=hashed.kind,
         has_versions=bool(versions),
         relative_ifunc=relocated.relative_ifunc,
+        static_tls=_static_tls(header, columns, relocated.static_tls),
         offset=offset,
         length=length,
         store=store,
     )
+
+
+def _static_tls(header: ElfHeader, columns: SymbolColumns, indices: list[int]) -> str | None:
+    """The first name among the variables that need static thread-local storage."""
+    if not indices:
+        return None
+    row = 24 if header.elf_class == 64 else 16
+    first = next((index for index in indices if 0 < index < len(columns.symbols) // row), None)
+    if first is None:
+        return ""
+    (place,) = struct.unpack_from(header.order + "I", columns.symbols, first * row)
+    name = columns.strings[place : columns.strings.find(b"\0", place)]
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _add_mips_got(

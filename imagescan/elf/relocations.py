@@ -34,6 +34,11 @@ _IRELATIVE: dict[int, int] = {
     Machine.I386: 42, Machine.X86_64: 37, Machine.ARM: 160, Machine.AARCH64: 1032, Machine.PPC64: 248,
     Machine.S390: 61, Machine.RISCV: 58, Machine.LOONGARCH: 12,
 }  # fmt: skip
+# The offset of a variable in the thread-local storage that exists at start-up (initial-exec).
+_STATIC_TLS: dict[int, int] = {
+    Machine.I386: 14, Machine.X86_64: 18, Machine.ARM: 19, Machine.AARCH64: 1030, Machine.PPC64: 73,
+    Machine.S390: 56, Machine.RISCV: 11, Machine.LOONGARCH: 11, Machine.MIPS: 48,
+}  # fmt: skip
 _TABLES = (
     (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
     (tag.DT_REL, tag.DT_RELSZ, tag.DT_RELCOUNT, False),
@@ -41,12 +46,14 @@ _TABLES = (
 
 
 class RelocatedSymbols(NamedTuple):
-    """Symbol indices used by relocations; an index may be in both sets."""
+    """Symbol indices used by relocations; an index may be in both sets. ``static_tls`` are those whose
+    storage must exist at start-up, in order; 0 stands for a variable of the file's own without a name."""
 
     immediate: set[int]
     lazy: set[int]
     copied: set[int]
     relative_ifunc: bool
+    static_tls: list[int]
 
     def words(self) -> list[int]:
         """The sets as one column, ascending (``SymbolColumns.relocated``); hostile indices may be too
@@ -82,7 +89,7 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
         MalformedBinary: a table is larger than the limit.
     """
     machine = header.machine
-    found = RelocatedSymbols(set(), set(), set(), False)
+    found = RelocatedSymbols(set(), set(), set(), False, [])
     plt_table, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
     tables = []
     for table_tag, size_tag, count_tag, has_addend in _TABLES:
@@ -95,9 +102,12 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
             tables.append(column)
             found.immediate.update(column.symbols)
     copy, irelative = _COPY.get(machine, -1), _IRELATIVE.get(machine, -1)
+    static_tls = _STATIC_TLS.get(machine, -1)
     for column in tables:
         if copy in column.kinds:
             found.copied.update(_of(column, copy))
+        if static_tls in column.kinds:
+            found.static_tls.extend(dict.fromkeys(_of(column, static_tls)))
     if plt_size:
         has_addend = tags.get(tag.DT_PLTREL) == tag.DT_RELA
         column = _read_table(header, body, plt_table, plt_size, has_addend, 0)

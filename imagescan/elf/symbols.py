@@ -136,7 +136,9 @@ class SymbolTable:
     ``order`` is the struct prefix of the file's byte order. ``first_hashed`` is the first symbol
     that the hash table holds: earlier ones are never found. ``has_versions`` tells whether the file
     has a versym table (glibc's ``l_versyms``), ``relative_ifunc`` whether it has IRELATIVE
-    relocations, which musl refuses. ``length`` bytes at ``offset`` of ``store`` are the columns.
+    relocations, which musl refuses. ``static_tls`` is the first variable whose thread-local storage
+    must exist at start-up (initial-exec), "" if none of them has a name, None where there are none.
+    ``length`` bytes at ``offset`` of ``store`` are the columns.
     """
 
     elf_class: int
@@ -145,6 +147,7 @@ class SymbolTable:
     hash_kind: HashKind
     has_versions: bool
     relative_ifunc: bool
+    static_tls: str | None
     offset: int
     length: int
     store: ColumnStore = field(compare=False, repr=False)

@@ -14,7 +14,7 @@ from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind
 from imagescan.loader.binding import Binder
 from imagescan.loader.candidates import judge_for_musl
-from imagescan.loader.dlopen import missing_announcements
+from imagescan.loader.dlopen import missing_announcements, static_tls_faults
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.object_faults import musl_relr_faults
 from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
@@ -164,6 +164,7 @@ class _MuslProcess:
                 message = "loaded although it is for another machine: musl does not look at e_machine"
                 self._faults.append(LoaderFault("wrong-machine-loaded", one.path, message))
         self._faults += musl_relr_faults(objects[known:], self._loader.identity.version)
+        self._faults += static_tls_faults(self._process.objects, known) if known else ()
         problems = LinkProblems(
             missing=tuple(one for one in resolutions[asked:] if one.missing),
             missing_symbols=self._loader.binder.missing(objects, needed, known, bind_now=now),

@@ -205,6 +205,9 @@ class LoaderIdentity:
         return self.resolution.entry.path if self.resolution.entry else None
 
 
+_REFUSALS_OF_DLOPEN = ("not-for-dlopen", "executable-stack", "static-tls")
+
+
 @dataclass(frozen=True, slots=True)
 class LinkProblems:
     """All that a link map has to say besides what is loaded; nothing at all for a healthy one.
@@ -225,7 +228,7 @@ class LinkProblems:
     @property
     def obstacles(self) -> int:
         """How much keeps it from being loaded, the worst kinds counting most: 0 when nothing does."""
-        refusals = [one for one in self.faults if one.code in ("not-for-dlopen", "executable-stack")]
+        refusals = [one for one in self.faults if one.code in _REFUSALS_OF_DLOPEN]
         versions = [one for one in self.missing_versions if not one.weak]
         immediate = [one for one in self.missing_symbols if one.binding is Binding.IMMEDIATE]
         return 1000 * len(self.missing) + 100 * len(versions) + 10 * len(refusals) + len(immediate)

@@ -268,7 +268,7 @@ CASES = (
         tls("initial-exec"),
         (
             Find(
-                "loader/plugin-refuses-dlopen",
+                "abi/static-tls-plugin",
                 TLS_MODULE,
                 f"Error relocating {TLS_MODULE}: x: "
                 f"initial-exec TLS resolves to dynamic definition in {TLS_MODULE}",
@@ -278,6 +278,5 @@ CASES = (
             ),
         ),
         tls("global-dynamic"),
-        wrong="musl's refusal of initial-exec TLS in what dlopen brings is not modelled",
     ),
 )

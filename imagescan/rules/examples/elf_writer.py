@@ -19,6 +19,7 @@ CPU_LEVELS = {"": 0, "x86-64-v2": 2, "x86-64-v3": 4, "x86-64-v4": 8}
 _NOTE_ABI_TAG, _NOTE_GNU_PROPERTY, _NOTE_DLOPEN, _ISA_1_NEEDED = 1, 5, 0x407C0C0A, 0xC0008002
 _READ_EXECUTE, _READ_WRITE_EXECUTE = 5, 7
 _DF_1_PIE, _DF_1_NOOPEN = 0x08000000, 0x40
+_R_X86_64_TPOFF64 = 18
 _R_X86_64_IRELATIVE = 37
 _DT = {
     "needed": 1, "pltrelsz": 2, "hash": 4, "strtab": 5, "symtab": 6, "rela": 7, "relasz": 8, "strsz": 10,
@@ -70,6 +71,7 @@ class ElfStandIn:
     executable_stack: bool = False
     indirect_functions: bool = False  # relocations of type IRELATIVE (x86-64 only)
     not_for_dlopen: bool = False  # DF_1_NOOPEN
+    initial_exec_tls: bool = False  # a relocation of type TPOFF64 for the first defined symbol (x86-64 only)
     cpu_level: str = ""  # x86-64-v2 ...: GNU_PROPERTY_X86_ISA_1_NEEDED
     dlopen: str = ""  # the JSON text of a .note.dlopen
     abi_tag: str = ""  # 3.2.0: the oldest kernel of a .note.ABI-tag
@@ -163,6 +165,8 @@ class _Writer:
             table = b"".join(self._relocation(number, kind) for number in numbers)
             if tag == "rela" and wanted.indirect_functions:
                 table += self._relocation(0, _R_X86_64_IRELATIVE)
+            if tag == "rela" and wanted.initial_exec_tls:
+                table += self._relocation(len(undefined) + 1, _R_X86_64_TPOFF64)
             if table:
                 self._tag_table(tag, table)
                 self._tags.append((_DT[size], len(table)))

@@ -70,7 +70,13 @@ files:
 
 
 _AMD64 = Platform("linux", "amd64")
-_FLAGS = ("relative_relocations", "executable_stack", "indirect_functions", "not_for_dlopen")
+_FLAGS = (
+    "relative_relocations",
+    "executable_stack",
+    "indirect_functions",
+    "not_for_dlopen",
+    "initial_exec_tls",
+)
 
 
 @dataclass(frozen=True, slots=True)
