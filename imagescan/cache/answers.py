@@ -8,15 +8,12 @@ and the name that the image was asked by is the asker's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 
-from imagescan.cache import entry
-from imagescan.cache.codec import Codecs
-from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
-from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.directory import CacheDirectory
 from imagescan.cache.identity import folder_digest, program_identity
+from imagescan.cache.value_files import Say, ValueFiles
 from imagescan.dataclasses import fields, is_dataclass, replace
 from imagescan.findings import ScanReport
 from imagescan.options import ScanOptions
@@ -27,8 +24,6 @@ ANSWERS = "answers"
 # These cannot change the report of an image that is already found; ``rules_directories`` count by content.
 OPTIONS_WITHOUT_EFFECT = frozenset({"platform", "insecure", "cache", "on_progress", "on_message"})
 _RULES = "rules_directories"
-
-Say = Callable[[str], None]
 
 
 def answer_key(manifest: ImageManifest, options: ScanOptions) -> str | None:
@@ -70,38 +65,15 @@ class AnswerCache:
     """
 
     def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
-        self._directory, self._say, self._warn = directory, say, warn
+        self._files = ValueFiles(directory, ANSWERS, ScanReport, say, warn)
 
     def find(self, key: str, reference: str) -> ScanReport | None:
         """The report that was kept under a key, as of the image that is named so now."""
-        codec, form = self._form
-        try:
-            file = self._directory.open(ANSWERS, key)
-            if file is None:
-                return None
-            (report,) = unpack(entry.StoredFile(file, form).columns, codec)
-        except (Unusable, Damaged) as error:
-            self._directory.remove(ANSWERS, key)
-            self._say(f"dropped {ANSWERS}/{key}: {error.message}")
-            return None
-        assert isinstance(report, ScanReport)
-        return replace(report, image=replace(report.image, reference=reference))
+        for report in self._files.read(key):
+            assert isinstance(report, ScanReport)
+            return replace(report, image=replace(report.image, reference=reference))
+        return None
 
     def keep(self, key: str, report: ScanReport) -> bool:
         """Keep a report; says whether it could be."""
-        codec, form = self._form
-        try:
-            self._directory.write(ANSWERS, key, entry.build(form, pack([report], codec)[0]))
-        except Unstorable as error:
-            self._say(f"the answer cannot be kept: {error.message}")
-            return False
-        except Unusable as error:
-            self._warn(str(error))
-            return False
-        return True
-
-    @cached_property
-    def _form(self) -> tuple[Codec, bytes]:
-        codecs = Codecs()
-        codec = codecs.of(ScanReport)
-        return codec, entry.fingerprint(codecs.schema(codec))
+        return self._files.write(key, [report])

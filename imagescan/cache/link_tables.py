@@ -11,14 +11,12 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, cached_property, partial
-from typing import Any
+from functools import cache, partial
 
-from imagescan.cache import entry
-from imagescan.cache.codec import Codecs
-from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
-from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.columns import Damaged
+from imagescan.cache.directory import CacheDirectory
 from imagescan.cache.identity import program_identity
+from imagescan.cache.value_files import Say, ValueFiles
 from imagescan.cache.whole_maps import Asked, KeptMap, WholeMaps
 from imagescan.cache.whole_maps import codecs as whole_map_codecs
 from imagescan.dataclasses import dataclass, replace
@@ -39,8 +37,6 @@ from imagescan.loader.values import (
 LINKS = "links"
 _PLUGINS, _WHOLE = ".plugins", ".whole"  # ends of names
 LOADER_VARIABLES = "LD_"  # how the names of all variables begin that the loader room asks for
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +129,16 @@ class LinkTableCache:
     """
 
     def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
-        self._directory, self._say, self._warn = directory, say, warn
+        self._tables = ValueFiles(directory, LINKS, _Kept, say, warn)
+        self._plugins = ValueFiles(directory, LINKS, _Opened, say, warn)
+        self._whole = ValueFiles(directory, LINKS, KeptMap, say, warn, whole_map_codecs)
 
     def find(self, key: str, filesystem: RootFilesystem, process: ProcessEnvironment) -> ClosureTable | None:
         """The table that was kept under a key, for the same tree."""
-        codec, form = self._form
-        try:
-            file = self._directory.open(LINKS, key)
-            if file is None:
-                return None
-            (kept,) = unpack(entry.StoredFile(file, form).columns, codec)
-            check(kept)
-        except (Unusable, Damaged) as error:
-            self._directory.remove(LINKS, key)
-            self._say(f"dropped {LINKS}/{key}: {error.message}")
+        found = self._tables.read(key, check)
+        if not found:
             return None
+        kept = found[0]
         return ClosureTable(
             files=kept.files,
             loaders=tuple(identify_loader(filesystem, process, one) for one in kept.loaders),
@@ -161,7 +152,6 @@ class LinkTableCache:
 
     def keep(self, key: str, table: ClosureTable) -> bool:
         """Keep a table; says whether it could be."""
-        codec, form = self._form
         kept = _Kept(
             files=table.files,
             loaders=tuple(one.requested for one in table.loaders),
@@ -172,62 +162,23 @@ class LinkTableCache:
             names=table.names,
             problems=table.problems,
         )
-        return self._write(key, codec, form, (kept,))
-
-    def _write(self, name: str, codec: Codec, form: bytes, values: Sequence[object]) -> bool:
-        try:
-            self._directory.write(LINKS, name, entry.build(form, pack(values, codec)[0]))
-        except Unstorable as error:
-            self._say(f"the link maps cannot be kept: {error.message}")
-            return False
-        except Unusable as error:
-            self._warn(str(error))
-            return False
-        return True
+        return self._tables.write(key, (kept,))
 
     def remembered(
         self, key: str, simulation: Simulation, filesystem: RootFilesystem, process: ProcessEnvironment
     ) -> RememberedMaps:
         """Link maps that know what was kept under a key."""
-        known = self._read(key + _PLUGINS, *self._plugin_form)
+        known = self._plugins.read(key + _PLUGINS)
         identify = cache(partial(identify_loader, filesystem, process))
-        whole = WholeMaps(filesystem, identify, lambda: self._read(key + _WHOLE, *self._whole_form))
+        whole = WholeMaps(filesystem, identify, lambda: self._whole.read(key + _WHOLE))
         return RememberedMaps(simulation, known, identify, whole)
-
-    def _read(self, name: str, codec: Codec, form: bytes) -> Sequence[Any]:
-        """The values of a file, none where there is no such file or it is damaged."""
-        try:
-            file = self._directory.open(LINKS, name)
-            return () if file is None else unpack(entry.StoredFile(file, form).columns, codec)
-        except (Unusable, Damaged) as error:
-            self._directory.remove(LINKS, name)
-            self._say(f"dropped {LINKS}/{name}: {error.message}")
-            return ()
 
     def keep_remembered(self, key: str, maps: RememberedMaps) -> bool:
         """Keep what was asked for in this scan, if it is more than before; says whether it was."""
-        kept = maps.has_grown and self._write(key + _PLUGINS, *self._plugin_form, maps.opened)
+        kept = maps.has_grown and self._plugins.write(key + _PLUGINS, maps.opened)
         if maps.whole.has_grown:
-            kept |= self._write(key + _WHOLE, *self._whole_form, maps.whole.kept)
+            kept |= self._whole.write(key + _WHOLE, maps.whole.kept)
         return kept
-
-    @cached_property
-    def _plugin_form(self) -> tuple[Codec, bytes]:
-        codecs = Codecs()
-        codec = codecs.of(_Opened)
-        return codec, entry.fingerprint(codecs.schema(codec))
-
-    @cached_property
-    def _whole_form(self) -> tuple[Codec, bytes]:
-        codecs = whole_map_codecs()
-        codec = codecs.of(KeptMap)
-        return codec, entry.fingerprint(codecs.schema(codec))
-
-    @cached_property
-    def _form(self) -> tuple[Codec, bytes]:
-        codecs = Codecs()
-        codec = codecs.of(_Kept)
-        return codec, entry.fingerprint(codecs.schema(codec))
 
 
 def check(table: _Kept) -> None:
