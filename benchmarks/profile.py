@@ -23,7 +23,7 @@ from typing import Any
 # Module, class or nothing, function, and what is measured there. One inside another is in both.
 STAGES = (
     ("imagescan.scan", "", "load_rules", "rules"),
-    ("imagescan.scan", "", "index_image", "layers"),
+    ("imagescan.layers.parallel", "", "index_image", "layers"),
     ("imagescan.scan", "", "_gather", "merge, link maps and facts"),
     ("imagescan.loader.simulate", "Simulation", "closures", "  of these: link maps"),
     ("imagescan.loader.shared_binding", "SharedBinding", "__init__", "    of these: binding"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from imagescan import scan
 from imagescan.__main__ import main
+from imagescan.layers import parallel
 
 if __name__ == "__main__":
-    scan.index_image = partial(scan.index_image, workers=1)
+    parallel.index_image = partial(parallel.index_image, workers=1)
     sys.exit(main())
