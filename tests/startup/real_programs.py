@@ -73,6 +73,13 @@ PROGRAMS = {
     "false": "coreutils", "readlink": "coreutils", "s6-setuidgid": "s6", "s6-envuidgid": "s6",
     "s6-applyuidgid": "s6",
 }  # fmt: skip
+FILES = {
+    "/srv": ExampleFile(is_directory=True, mode=0o755),
+    "/private": ExampleFile(is_directory=True, mode=0o700),
+    "/private/m": ExampleFile(b"#!/usr/bin/m\n", mode=0o755),
+    "/plain": ExampleFile(b"x\n", mode=0o644),
+    "/gone": ExampleFile(b"#!/absent/interpreter\n", mode=0o755),
+}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.rules.examples.notation import ExampleFile
 from tests.requirements import require_root
-from tests.startup.real_programs import as_image, build_root, predict, run_really, with_proc
+from tests.startup.real_programs import FILES, as_image, build_root, predict, run_really, with_proc
 
 pytestmark = pytest.mark.oracle
 
@@ -119,11 +119,6 @@ SCRIPTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "id -g": ('exec m "$(id -g)" "$(id -u)"', ()),
 }
 MORE = {
-    "/srv": ExampleFile(is_directory=True, mode=0o755),
-    "/private": ExampleFile(is_directory=True, mode=0o700),
-    "/private/m": ExampleFile(b"#!/usr/bin/m\n", mode=0o755),
-    "/plain": ExampleFile(b"x\n", mode=0o644),
-    "/gone": ExampleFile(b"#!/absent/interpreter\n", mode=0o755),
     "/lib.sh": ExampleFile(b'#!/bin/sh\nstart() { exec m started "$1"; }\n', mode=0o644),
     "/set.sh": ExampleFile(b"#!/bin/sh\nexport MARK=sourced\n", mode=0o644),
 }
@@ -145,7 +140,7 @@ def root() -> Iterator[Path]:
         for shell, name in CASES
     }
     with tempfile.TemporaryDirectory(prefix="scripts-") as folder:
-        build_root(Path(folder), {**MORE, **files})
+        build_root(Path(folder), {**FILES, **MORE, **files})
         yield Path(folder)
 
 

@@ -13,16 +13,11 @@ import pytest
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.rules.examples.notation import ExampleFile
 from tests.requirements import require_root
-from tests.startup.real_programs import as_image, build_root, predict, run_really, with_proc
+from tests.startup.real_programs import FILES, as_image, build_root, predict, run_really, with_proc
 
 pytestmark = pytest.mark.oracle
 
-FILES = {
-    "/srv": ExampleFile(is_directory=True, mode=0o755),
-    "/private": ExampleFile(is_directory=True, mode=0o700),
-    "/private/m": ExampleFile(b"#!/usr/bin/m\n", mode=0o755),
-    "/plain": ExampleFile(b"x\n", mode=0o644),
-    "/gone": ExampleFile(b"#!/absent/interpreter\n", mode=0o755),
+SCRIPTS = {
     "/s": ExampleFile(b"#!/usr/bin/m -x\n", mode=0o755),
     "/e": ExampleFile(b"#!/usr/bin/env m\n", mode=0o755),
     "/e-S": ExampleFile(b"#!/usr/bin/env -S MARK=1 m -a 'b c'\n", mode=0o755),
@@ -200,7 +195,7 @@ env /private/m
 def root() -> Iterator[Path]:
     require_root()
     with tempfile.TemporaryDirectory(prefix="wrappers-") as name:
-        build_root(Path(name), FILES)
+        build_root(Path(name), {**FILES, **SCRIPTS})
         yield Path(name)
 
 
