@@ -9,10 +9,10 @@ path that asks for them and looked up again, because their identity holds entrie
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
+from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Damaged
 from imagescan.cache.directory import CacheDirectory
 from imagescan.cache.identity import program_identity
@@ -40,17 +40,11 @@ LOADER_VARIABLES = "LD_"  # how the names of all variables begin that the loader
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A ``ClosureTable`` whose loaders are the paths that ask for them."""
+class KeptTable:
+    """A table without its loaders, and the paths that ask for them."""
 
-    files: tuple[ImagePath, ...]
+    table: ClosureTable
     loaders: tuple[str, ...]
-    served_by: array[int]
-    starts: array[int]
-    loaded: array[int]
-    asked: array[int]
-    names: tuple[str, ...]
-    problems: Mapping[int, LinkProblems]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,7 @@ class LinkTableCache:
     """
 
     def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
-        self._tables = ValueFiles(directory, LINKS, _Kept, say, warn)
+        self._tables = ValueFiles(directory, LINKS, KeptTable, say, warn, _codecs)
         self._plugins = ValueFiles(directory, LINKS, _Opened, say, warn)
         self._whole = ValueFiles(directory, LINKS, KeptMap, say, warn, whole_map_codecs)
 
@@ -138,31 +132,14 @@ class LinkTableCache:
         found = self._tables.read(key, check)
         if not found:
             return None
-        kept = found[0]
-        return ClosureTable(
-            files=kept.files,
-            loaders=tuple(identify_loader(filesystem, process, one) for one in kept.loaders),
-            served_by=kept.served_by,
-            starts=kept.starts,
-            loaded=kept.loaded,
-            asked=kept.asked,
-            names=kept.names,
-            problems=kept.problems,
-        )
+        kept: KeptTable = found[0]
+        loaders = tuple(identify_loader(filesystem, process, one) for one in kept.loaders)
+        return replace(kept.table, loaders=loaders)
 
     def keep(self, key: str, table: ClosureTable) -> bool:
         """Keep a table; says whether it could be."""
-        kept = _Kept(
-            files=table.files,
-            loaders=tuple(one.requested for one in table.loaders),
-            served_by=table.served_by,
-            starts=table.starts,
-            loaded=table.loaded,
-            asked=table.asked,
-            names=table.names,
-            problems=table.problems,
-        )
-        return self._tables.write(key, (kept,))
+        paths = tuple(one.requested for one in table.loaders)
+        return self._tables.write(key, [KeptTable(replace(table, loaders=()), paths)])
 
     def remembered(
         self, key: str, simulation: Simulation, filesystem: RootFilesystem, process: ProcessEnvironment
@@ -181,12 +158,18 @@ class LinkTableCache:
         return kept
 
 
-def check(table: _Kept) -> None:
+def _codecs() -> Codecs:
+    """How kept tables are written."""
+    return Codecs(outside=(LoaderIdentity,))
+
+
+def check(kept: KeptTable) -> None:
     """Whether the columns of a table belong together.
 
     Raises:
         Damaged: a length or an index that cannot be.
     """
+    table = kept.table
     files, starts = len(table.files), table.starts
     sound = (
         list(table.files) == sorted(table.files)
@@ -199,7 +182,7 @@ def check(table: _Kept) -> None:
         and min(table.loaded, default=0) >= 0
         and max(table.asked, default=-1) < len(table.names)
         and min(table.asked, default=0) >= 0
-        and max(table.served_by, default=-1) < len(table.loaders)
+        and max(table.served_by, default=-1) < len(kept.loaders)
         and min(table.served_by, default=-1) >= -1
         and all(0 <= number < files for number in table.problems)
     )
