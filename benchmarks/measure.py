@@ -1,7 +1,8 @@
 """Run a command and see what it cost: wall and CPU seconds, peak memory, bytes written to disk.
 
 The kernel's accounts of a process include those of its children that it waited for. Peak memory is
-the larger of the kernel's figure for one process and the sampled sum over the whole process tree.
+the larger of the kernel's figure for one process and the sampled sum over the whole process tree,
+where a page that several processes share counts once (proportional set size).
 The kernel counts the measuring process's own size for a child until it execs, so nothing heavy may
 be imported here: figures below ``FLOOR_BYTES`` mean "less than that".
 """
@@ -98,7 +99,7 @@ def run(
 
 
 class _Sampler:
-    """Watches the resident memory of a process and all its descendants."""
+    """Watches the memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         self.peak = 0
@@ -116,7 +117,7 @@ class _Sampler:
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            self.peak = max(self.peak, sum(_resident(pid) for pid in _tree(self._pid)))
+            self.peak = max(self.peak, sum(_proportional(pid) for pid in _tree(self._pid)))
 
 
 def _tree(pid: int) -> list[int]:
@@ -128,9 +129,10 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
-    with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _proportional(pid: int) -> int:
+    with suppress(OSError, IndexError):  # it ended meanwhile
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0]) << 10
     return 0
 
 
