@@ -9,7 +9,6 @@ Mach-O ``loader.h``, Microsoft's PE format.
 
 from __future__ import annotations
 
-import re
 import struct
 
 from imagescan.archives.reader import ARCHIVE_SUFFIXES, read_archive
@@ -22,6 +21,7 @@ from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.layers.values import Body, ColumnStore, ImagePath
 from imagescan.packages.values import MAXIMUM_DATABASE, DatabaseFile
+from imagescan.patterns import pattern
 from imagescan.scripts import TEXT_LIMIT, Script, read_script
 
 MAXIMUM_KEPT_FILE = 16 << 20  # bytes; an ld.so.cache of 100,000 entries has 10 MiB
@@ -29,14 +29,14 @@ MAXIMUM_DATABASES = 256 << 20  # compressed bytes of all package database files 
 TOO_MANY_DATABASES = f"the package databases have more than {MAXIMUM_DATABASES >> 20} MiB"
 
 _SCRIPT_STARTS = (b"#!", b"\xef\xbb\xbf#!")
-_KEPT = re.compile(
+_KEPT = pattern(
     r"(?:.*/)?(?:ld\.so\.cache|ld-musl-[^/]*\.path|etc/[^/]*\.preload|etc/(?:passwd|group)|os-release"
     r"|pyvenv\.cfg"
     r"|[^/]*\.dist-info/WHEEL)"
 )
 _KEPT_ENDS = ("ld.so.cache", ".path", ".preload", "passwd", "group", "os-release", "WHEEL", "pyvenv.cfg")
 _KEPT_TAILS = frozenset(one[-2:] for one in _KEPT_ENDS)  # asked of every file
-_DATABASE = re.compile(
+_DATABASE = pattern(
     r"var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.list)"
     r"|(?:usr/)?lib/apk/db/installed"
     r"|(?:var/lib|usr/lib/sysimage|usr/share)/rpm/(?:rpmdb\.sqlite(?:-wal)?|Packages(?:\.db)?)"

@@ -6,14 +6,13 @@ least that the platform has.
 
 from __future__ import annotations
 
-import re
-
 from imagescan.errors import UsageError
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import cpu_levels, known_cpu_levels
 from imagescan.options import ScanOptions
+from imagescan.patterns import pattern
 
-_KERNEL = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:[-+~.].{0,64})?")
+_KERNEL = pattern(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:[-+~.].{0,64})?")
 PAGE_SIZES = {"4k": 4096, "16k": 16384, "64k": 65536}
 
 

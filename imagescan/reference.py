@@ -11,8 +11,9 @@ import re
 
 from imagescan.dataclasses import dataclass
 from imagescan.errors import InvalidReference
+from imagescan.patterns import pattern
 
-_DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+_DIGEST = pattern(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 
 # containerd/platforms: names that uname and Debian use for what the index calls otherwise.
 _ARCHITECTURES = {
@@ -42,13 +43,13 @@ _REFERENCE_LENGTH_LIMIT = 1024
 
 # The productions of distribution/reference: domain, path and tag.
 _DOMAIN_COMPONENT = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_DOMAIN = re.compile(
+_DOMAIN = pattern(
     rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII
 )
 _PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_PATH = pattern(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
+_TAG = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_IMAGE_ID = pattern(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

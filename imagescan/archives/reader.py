@@ -8,7 +8,6 @@ it does not depend on its neighbours. Follows PKWARE's APPNOTE 6.3 and RFC 1951.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -29,6 +28,7 @@ from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded, MalformedBinary
 from imagescan.layers.values import Body, ColumnStore
+from imagescan.patterns import pattern
 from imagescan.variants import read_variant
 
 MAXIMUM_DEPTH = 4  # archives in each other: an EAR's WAR's JAR, and one more
@@ -46,9 +46,9 @@ _STEP = 1 << 20  # bytes read and inflated at a time
 ARCHIVE_SUFFIXES = (
     ".jar", ".war", ".ear", ".zip", ".whl", ".egg", ".nar", ".hpi", ".jpi", ".kar", ".rar", ".aar",
 )  # fmt: skip
-_IS_NESTED = re.compile(rb"(?i)\.(?:jar|war|ear|nar|hpi|jpi|kar|rar|aar)\Z")
-_IS_NATIVE = re.compile(rb"(?i)\.so(?:\.[0-9]+)*\Z|\.(?:node|jnilib|dylib|dll|exe)\Z")
-_PLATFORM = re.compile(rb"(?i)linux|amd64|x86[-_]64|x64|aarch64|arm64")
+_IS_NESTED = pattern(rb"(?i)\.(?:jar|war|ear|nar|hpi|jpi|kar|rar|aar)\Z")
+_IS_NATIVE = pattern(rb"(?i)\.so(?:\.[0-9]+)*\Z|\.(?:node|jnilib|dylib|dll|exe)\Z")
+_PLATFORM = pattern(rb"(?i)linux|amd64|x86[-_]64|x64|aarch64|arm64")
 _NEVER_NATIVE = (b".class", b"/", b".properties", b".xml", b".html")  # most of what there is
 _NEVER_LINUX = (b".dll", b".dylib", b".jnilib", b".exe")
 _PROGRAM_OF_PROTOC = b"linux"  # protoc's artifacts are called .exe on every system

@@ -16,6 +16,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.patterns import pattern
 from imagescan.plugins.dormant import libc_of
 from imagescan.plugins.families import FAMILIES, PluginFamily
 from imagescan.plugins.hosts import PluginHosts
@@ -33,7 +34,7 @@ HOSTS: Mapping[str, PluginFamily] = {
     "dotnet": PluginFamily(".NET native library", r"/runtimes/[^/]+/native/", r"dotnet"),
     "python": _BY_NAME["Python extension module"],
 }
-_PLACES = re.compile(r"\*\*/?|\*|\{package\}|\{platform\}")
+_PLACES = pattern(r"\*\*/?|\*|\{package\}|\{platform\}")
 _COMPILED = {
     "**/": "(?:.*/)?",
     "**": ".*",

@@ -22,11 +22,12 @@ from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap
+from imagescan.patterns import pattern
 from imagescan.plugins.dormant import sleeps_by_path
 from imagescan.plugins.platforms import architecture_of
 from imagescan.variants import Variant
 
-_BUILT = re.compile(r"(.*/node_modules/(?:@[^/]+/)?[^/]+/)build/(?:Release|Debug)/[^/]+\.node", re.DOTALL)
+_BUILT = pattern(r"(.*/node_modules/(?:@[^/]+/)?[^/]+/)build/(?:Release|Debug)/[^/]+\.node", re.DOTALL)
 
 InUse = Callable[[ImagePath], LinkMap | None]
 """What happens to a file of the image in use."""

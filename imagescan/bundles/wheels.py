@@ -16,23 +16,24 @@ from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LoaderKind
+from imagescan.patterns import pattern
 from imagescan.plugins.dormant import sleeps_by_path
 from imagescan.plugins.platforms import architecture_of
 
 MAXIMUM_TAGS = 200  # of one wheel; the largest sets seen have 30
 
-_METADATA = re.compile(r"(.*)/([^/]+)-([^/-]+)\.dist-info/WHEEL")
-_TAG = re.compile(r"^Tag:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
-_PYTHON = re.compile(r"(cp|py)(\d)(\d*)")
-_DIRECTORY = re.compile(r"/python(\d)\.(\d+)/")
-_WHEEL_NAME = re.compile(r"(.*/)([^/-]+)-([^/-]+)(?:-\d[^/-]*)?-([^/-]+-[^/-]+-[^/-]+)\.whl")
-_FILE_TAG = re.compile(r"\.cpython-(\d)(\d+)[a-z]*-[^/]*\.so$")
-_NAMED = re.compile(r"(?:lib)?python(\d)\.(\d+)")
-_SITE = re.compile(r"(.*/(?:site|dist)-packages)/([^/]+)")
+_METADATA = pattern(r"(.*)/([^/]+)-([^/-]+)\.dist-info/WHEEL")
+_TAG = pattern(r"^Tag:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_PYTHON = pattern(r"(cp|py)(\d)(\d*)")
+_DIRECTORY = pattern(r"/python(\d)\.(\d+)/")
+_WHEEL_NAME = pattern(r"(.*/)([^/-]+)-([^/-]+)(?:-\d[^/-]*)?-([^/-]+-[^/-]+-[^/-]+)\.whl")
+_FILE_TAG = pattern(r"\.cpython-(\d)(\d+)[a-z]*-[^/]*\.so$")
+_NAMED = pattern(r"(?:lib)?python(\d)\.(\d+)")
+_SITE = pattern(r"(.*/(?:site|dist)-packages)/([^/]+)")
 _PLATFORMS = (
-    (re.compile(r"(?:manylinux\d+|manylinux_\d+_\d+)_(\w+)"), LoaderKind.GLIBC),
-    (re.compile(r"musllinux_\d+_\d+_(\w+)"), LoaderKind.MUSL),
-    (re.compile(r"linux_(\w+)"), None),
+    (pattern(r"(?:manylinux\d+|manylinux_\d+_\d+)_(\w+)"), LoaderKind.GLIBC),
+    (pattern(r"musllinux_\d+_\d+_(\w+)"), LoaderKind.MUSL),
+    (pattern(r"linux_(\w+)"), None),
 )
 _ARCHITECTURES = {
     "x86_64": "amd64", "i686": "386", "aarch64": "arm64", "armv8l": "arm", "armv7l": "arm", "armv6l": "arm",
@@ -155,8 +156,8 @@ def _python_fits(python: str, abi: str, version: _Version) -> bool:
 
 
 def _platform_fits(platform: str, program: HostProgram) -> bool:
-    for pattern, libc in _PLATFORMS:
-        match = pattern.fullmatch(platform)
+    for form, libc in _PLATFORMS:
+        match = form.fullmatch(platform)
         if match is not None:
             return libc in (None, program.libc) and _ARCHITECTURES.get(match[1]) == program.architecture
     return False

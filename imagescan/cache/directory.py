@@ -19,13 +19,14 @@ from typing import NamedTuple
 
 from imagescan.cache.trust import NotTrusted, open_directory, open_file
 from imagescan.errors import ImageScanError
+from imagescan.patterns import pattern
 
 KINDS = ("layers", "blobs", "answers", "links", "outputs")
 MARKER = "CACHEDIR.TAG"  # tells backup programs to pass it over (bford.info/cachedir)
 _MARKER_TEXT = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by imagescan; may be removed at any time.\n"
 )
-_NAME = re.compile(r"[0-9a-z][0-9a-z.-]{0,200}", re.ASCII)
+_NAME = pattern(r"[0-9a-z][0-9a-z.-]{0,200}", re.ASCII)
 _UNFINISHED = ".unfinished-"
 UNFINISHED_SECONDS = 3600.0  # a file that is still unfinished then was left by a process that died
 _TOUCH_SECONDS = 3600.0  # a use is noted at most this often

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from imagescan.errors import UsageError
 from imagescan.options import MAXIMUM_CACHE_BYTES, MAXIMUM_CACHE_DAYS, CacheOptions
+from imagescan.patterns import pattern
 
 if TYPE_CHECKING:
     from imagescan.cli.settings import Settings
 
-_SIZE = re.compile(r"(\d{1,9})\s*(?:([KMGT])(?:i?B)?|B)?", re.ASCII | re.IGNORECASE)
-_DAYS = re.compile(r"\d{1,5}", re.ASCII)
+_SIZE = pattern(r"(\d{1,9})\s*(?:([KMGT])(?:i?B)?|B)?", re.ASCII | re.IGNORECASE)
+_DAYS = pattern(r"\d{1,5}", re.ASCII)
 
 
 def cache_options(settings: Settings, environment: Mapping[str, str]) -> CacheOptions | None:

@@ -17,12 +17,13 @@ import yaml
 from imagescan.cli.arguments import suggestion
 from imagescan.cli.settings import position
 from imagescan.errors import InvalidReference, UsageError
+from imagescan.patterns import pattern
 from imagescan.reference import Platform
 from imagescan.rules.waivers import Waiver
 
 MAXIMUM_WAIVERS = 1000
 MAXIMUM_PATTERNS = 1000  # of one key of one waiver
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE = pattern(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NULL = "tag:yaml.org,2002:null"
 _LISTS = {
     "rule": "rules",

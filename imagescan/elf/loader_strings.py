@@ -10,22 +10,23 @@ from __future__ import annotations
 import re
 
 from imagescan.elf.facts import LoaderStrings
+from imagescan.patterns import pattern
 
 MAXIMUM_LOADER_SIZE = 8 << 20  # bytes; glibc's libc.so.6 has 2 MiB, the loaders less than 1 MiB
 _MAXIMUM_PATH = 4096
 _MAXIMUM_DIRECTORIES = 64
 
-_CACHE = re.compile(rb"\0(/[\x21-\x7e]{0,4080}ld\.so\.cache)\0")
-_PRELOAD = re.compile(rb"\0(/[\x21-\x7e]{0,4080}\.preload)\0")
-_LOADER_BANNER = re.compile(
+_CACHE = pattern(rb"\0(/[\x21-\x7e]{0,4080}ld\.so\.cache)\0")
+_PRELOAD = pattern(rb"\0(/[\x21-\x7e]{0,4080}\.preload)\0")
+_LOADER_BANNER = pattern(
     rb"ld\.so \(([^)\0]{0,200})\) (?:stable|development) release version (\d{1,3})\.(\d{1,3})"
 )
-_LIBC_BANNER = re.compile(
+_LIBC_BANNER = pattern(
     rb"GNU C Library \(([^)\0]{0,200})\) (?:stable|development) release version (\d{1,3})\.(\d{1,3})"
 )
 _OLD_CPU = b"CPU does not support x86-64-v"  # a baseline build does not have it (x86 init_cpu_features)
-_MUSL = re.compile(rb"musl libc \(([^)\0]{1,60})\)")
-_MUSL_VERSION = re.compile(rb"\0(\d{1,3}\.\d{1,3}\.\d{1,3}(?:-git-[0-9A-Za-z.-]{1,60})?)\0")
+_MUSL = pattern(rb"musl libc \(([^)\0]{1,60})\)")
+_MUSL_VERSION = pattern(rb"\0(\d{1,3}\.\d{1,3}\.\d{1,3}(?:-git-[0-9A-Za-z.-]{1,60})?)\0")
 
 
 def read_loader_strings(content: bytes) -> LoaderStrings | None:

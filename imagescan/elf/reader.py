@@ -8,7 +8,6 @@ Follows the System V gABI and ``loader.md`` sections 2 to 6.
 
 from __future__ import annotations
 
-import re
 import struct
 from array import array
 
@@ -24,6 +23,7 @@ from imagescan.elf.symbols import RELOCATED_SHIFT, SymbolColumns, SymbolTable, p
 from imagescan.errors import MalformedBinary
 from imagescan.layers.body import NotKept
 from imagescan.layers.values import Body, ColumnStore
+from imagescan.patterns import pattern
 
 MAXIMUM_INTERPRETER = 4096  # fs/binfmt_elf.c PATH_MAX
 _MAXIMUM_STUB_SIZE = 64 << 10  # bytes; gcompat's loader has 18 KiB
@@ -31,7 +31,7 @@ _MAXIMUM_STUB_SIZE = 64 << 10  # bytes; gcompat's loader has 18 KiB
 _DF_SYMBOLIC, _DF_BIND_NOW, _DF_STATIC_TLS = 0x2, 0x8, 0x10
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
 _GLIBC = "libc.so.6"
-_LIBC_SONAME = re.compile(r"libc(?:\.so\.6|\.so|\.musl-.*)|ld-.*|ld\.so.*|ld64\.so.*")
+_LIBC_SONAME = pattern(r"libc(?:\.so\.6|\.so|\.musl-.*)|ld-.*|ld\.so.*|ld64\.so.*")
 
 
 def read_elf(body: Body, store: ColumnStore) -> ElfFacts:

@@ -7,10 +7,10 @@ as None, which means: no cache.
 
 from __future__ import annotations
 
-import re
 import struct
 
 from imagescan.dataclasses import dataclass
+from imagescan.patterns import pattern
 
 _OLD_MAGIC = b"ld.so-1.7.0"
 _NEW_MAGIC = b"glibc-ld.so.cache1.1"
@@ -22,7 +22,7 @@ _HWCAPS_BIT = 1 << 62
 _HWCAPS_MASK = 0xBFFFFC0000000000  # bits that a glibc-hwcaps entry must not have set
 MAXIMUM_CACHE_ENTRIES = 1 << 20
 
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = pattern(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True)

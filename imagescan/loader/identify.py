@@ -7,8 +7,6 @@ only a hint: the file behind it is read. Mirrors fs/binfmt_elf.c ``load_elf_bina
 
 from __future__ import annotations
 
-import re
-
 from imagescan.elf.facts import ElfFacts, LoaderStrings
 from imagescan.filesystem.values import FileEntry, PathError, PathResolution, RootFilesystem
 from imagescan.layers.values import EntryKind, ImagePath
@@ -16,14 +14,15 @@ from imagescan.loader.candidates import matches_machine
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.platforms import platform_of
 from imagescan.loader.values import LoaderFault, LoaderIdentity, LoaderKind
+from imagescan.patterns import pattern
 
 _LEAST_LEVEL = "x86-64-v2"  # of builds that look at all
 CPU_TOO_OLD = f"Fatal glibc error: CPU does not support {_LEAST_LEVEL}"
 KERNEL_TOO_OLD = "FATAL: kernel too old"
 _NO_KERNEL_CHECK = (2, 36)  # the first glibc that does not look at the kernel's release
 
-_MUSL_NAME = re.compile(r"(?:.*/)?ld-musl-[^/]*|(?:.*/)?libc\.so")
-_GLIBC_NAME = re.compile(
+_MUSL_NAME = pattern(r"(?:.*/)?ld-musl-[^/]*|(?:.*/)?libc\.so")
+_GLIBC_NAME = pattern(
     r"(?:.*/)?(?:ld-linux[^/]*\.so\.\d|ld64\.so\.\d|ld\.so\.1|ld-lsb[^/]*\.so\.\d|ld-\d[^/]*\.so)"
 )
 

@@ -31,10 +31,11 @@ from imagescan.loader.values import (
     SearchStep,
     WholeLinkMap,
 )
+from imagescan.patterns import pattern
 
 _RESERVED = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
 _DEFAULT_PATH = ("/lib", "/usr/local/lib", "/usr/lib")
-_SEPARATORS = re.compile("[:\n]")
+_SEPARATORS = pattern("[:\n]")
 _CONTINUES = (PathError.ENOENT, PathError.ENOTDIR, PathError.EACCES, PathError.ENAMETOOLONG)
 _MAXIMUM_NAME = 255
 _GCOMPAT_PRELOAD = "/lib/libgcompat.so.0"

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 
 from imagescan.loader.values import LoaderFault
+from imagescan.patterns import pattern
 
 # What _dl_signal_error keeps apart from its text, and do_preload leaves out.
-_ERRNO_WORDS = re.compile(r"(?<=^cannot open shared object file): .*|(?<=^cannot read file data): .*")
-_COMMENT = re.compile(r"#[^\n]*")
+_ERRNO_WORDS = pattern(r"(?<=^cannot open shared object file): .*|(?<=^cannot read file data): .*")
+_COMMENT = pattern(r"#[^\n]*")
 
 
 def preload_names(variable: str, text: str, path: str, *, secure: bool) -> Iterator[tuple[str, str]]:

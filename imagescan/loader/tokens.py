@@ -7,13 +7,12 @@ glibc ``is_dst`` and ``_dl_dst_substitute`` (elf/dl-load.c) and musl ``fixup_rpa
 
 from __future__ import annotations
 
-import re
-
 from imagescan.dataclasses import dataclass
+from imagescan.patterns import pattern
 
 # A token name ends where an identifier would: $ORIGINx is not $ORIGIN.
-_GLIBC_TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
-_MUSL_TOKEN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
+_GLIBC_TOKEN = pattern(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
+_MUSL_TOKEN = pattern(r"\$(?:ORIGIN|\{ORIGIN\})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ dpkg-divert(1) describe the formats.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from imagescan.dataclasses import dataclass
@@ -17,12 +16,13 @@ from imagescan.packages.values import (
     Package,
     PackageManager,
 )
+from imagescan.patterns import pattern
 
 # A package in one of these states has no files of its own.
 _WITHOUT_FILES = frozenset({"not-installed", "config-files"})
 _DEPENDING, _OPTIONAL = ("Pre-Depends", "Depends"), ("Recommends", "Suggests")
 _WANTED = frozenset({"Package", "Status", "Version", "Architecture", "Source", *_DEPENDING, *_OPTIONAL})
-_RELATED = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
+_RELATED = pattern(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from imagescan.packages.values import PackageManager
+from imagescan.patterns import pattern
 
-_NUMBER = re.compile(r"\d+", re.ASCII)
-_RPM_SEGMENT = re.compile(r"[0-9]+|[A-Za-z]+|~|\^")
-_APK = re.compile(
+_NUMBER = pattern(r"\d+", re.ASCII)
+_RPM_SEGMENT = pattern(r"[0-9]+|[A-Za-z]+|~|\^")
+_APK = pattern(
     r"(?P<numbers>\d+(?:\.\d+)*)(?P<letter>[a-z]?)(?P<suffixes>(?:_[a-z]+\d*)*)"
     r"(?:~(?P<hash>[0-9a-f]+))?(?:-r(?P<revision>\d+))?",
     re.ASCII,

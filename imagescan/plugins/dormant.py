@@ -15,6 +15,7 @@ from imagescan.elf.facts import ElfFacts, ElfKind, Machine
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import LinkMap, LoaderKind
+from imagescan.patterns import pattern
 from imagescan.plugins.platforms import architecture_of, runs_on
 from imagescan.reference import Platform
 
@@ -46,17 +47,17 @@ _ARCHITECTURE_WORDS = {
     "mips64le": r"mips64(?:el|le)|mips",
 }
 _BOUNDARY = r"(?<![A-Za-z0-9])(?:{})(?![A-Za-z0-9])"
-_WORDS = {name: re.compile(_BOUNDARY.format(words), re.I) for name, words in _ARCHITECTURE_WORDS.items()}
-_ANY_ARCHITECTURE = re.compile(_BOUNDARY.format("|".join(_ARCHITECTURE_WORDS.values())), re.I)
-_LIBC_WORD = re.compile(r"[-_.]?(?:linux)?(?:musl|gnu|glibc)(?:eabi(?:hf)?)?(?![A-Za-z])", re.I)
-_SYSTEM_WORD = re.compile(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|windows|win|freebsd|android"), re.I)
-_OTHER_SYSTEM_WORD = re.compile(_BOUNDARY.format(r"android|freebsd|openbsd|netbsd|sunos"), re.I)
+_WORDS = {name: pattern(_BOUNDARY.format(words), re.I) for name, words in _ARCHITECTURE_WORDS.items()}
+_ANY_ARCHITECTURE = pattern(_BOUNDARY.format("|".join(_ARCHITECTURE_WORDS.values())), re.I)
+_LIBC_WORD = pattern(r"[-_.]?(?:linux)?(?:musl|gnu|glibc)(?:eabi(?:hf)?)?(?![A-Za-z])", re.I)
+_SYSTEM_WORD = pattern(_BOUNDARY.format(r"linux|darwin|macos|osx|win32|windows|win|freebsd|android"), re.I)
+_OTHER_SYSTEM_WORD = pattern(_BOUNDARY.format(r"android|freebsd|openbsd|netbsd|sunos"), re.I)
 # Node.js addons come once for each binary interface too: abi115, node-v115, node/115, glibc-115-Release.
-_INTERFACE_WORD = re.compile(
+_INTERFACE_WORD = pattern(
     r"(?:(?<=[-_./])(?:abi|node-v|napi-v)|(?<=[/*])-?)\d{1,3}(?:-Release)?(?=[./*])|(?<=[-_.])napi(?=[.*])",
     re.I,
 )
-_MARK = re.compile(r"(?<![-_.])[-_.]*\*")
+_MARK = pattern(r"(?<![-_.])[-_.]*\*")
 _JOINTS = "-_."
 _CPU_MACHINES = frozenset(Machine)
 

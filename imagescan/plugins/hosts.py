@@ -8,7 +8,6 @@ before every host that the image has was asked. A plugin without a known host st
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from imagescan.dataclasses import dataclass
@@ -16,6 +15,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.values import LinkMap, LoaderIdentity
+from imagescan.patterns import pattern
 from imagescan.plugins.families import PluginFamily, family_of
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
@@ -27,8 +27,8 @@ OpenPlugin = Callable[[ImagePath, tuple[ImagePath, ...], bool], LinkMap]
 """What happens when a program opens objects one after the other: the answer for the last one."""
 
 
-_PYTHON_TAG = re.compile(r"\.cpython-(\d)(\d+)")
-_PYTHON_NAME = re.compile(r"(?:lib)?python(\d)\.(\d+)")
+_PYTHON_TAG = pattern(r"\.cpython-(\d)(\d+)")
+_PYTHON_NAME = pattern(r"(?:lib)?python(\d)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)

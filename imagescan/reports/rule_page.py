@@ -6,17 +6,17 @@ reads on the page as it does in the document.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from imagescan.findings import Tier
+from imagescan.patterns import pattern
 from imagescan.reports.visible import visible
 from imagescan.rules.explanation import Explanation, ShownExample
 
 INDEX = "README.md"
-_SPECIAL = re.compile(r"[\\`*<\[\]]|(?<!\w)_|_(?!\w)")
-_BACKTICKS = re.compile(r"`+")
+_SPECIAL = pattern(r"[\\`*<\[\]]|(?<!\w)_|_(?!\w)")
+_BACKTICKS = pattern(r"`+")
 _TIERS = {
     Tier.STARTUP: "`startup`: on the way from ENTRYPOINT and CMD, or HEALTHCHECK, to a running program",
     Tier.COMMAND: "`command`: another program that a user or script could start",

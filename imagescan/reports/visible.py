@@ -7,8 +7,9 @@ different names look equal (UTS #39).
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+from imagescan.patterns import pattern
 
 # Cc control, Cf format (bidirectional and zero-width), Cs surrogate, Co private use,
 # Cn unassigned, Zl and Zp line and paragraph separators.
@@ -19,8 +20,8 @@ _INVISIBLE = frozenset(
     | set(range(0xFE00, 0xFE10))  # variation selectors
     | set(range(0xE0100, 0xE01F0))
 )
-_PLAIN = re.compile(r"[ -~]*")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN = pattern(r"[ -~]*")
+_SURROGATE = pattern("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:

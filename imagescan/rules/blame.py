@@ -16,12 +16,13 @@ from imagescan.facts import ImageFacts
 from imagescan.filesystem.values import FileEntry, PathEvent
 from imagescan.findings import Blame
 from imagescan.layers.values import EntryKind, ImagePath
+from imagescan.patterns import pattern
 
 MAXIMUM_CANDIDATES = 400  # paths whose history is asked for one cause
 SET = "set"  # what an ENV instruction does to a variable
 
 # The classic builder writes "/bin/sh -c #(nop)  ENV A=b", BuildKit, Buildah and Kaniko "ENV A=b".
-_ENV = re.compile(r"(?:/bin/sh -c )?(?:#\(nop\)\s+)?ENV\s+(.*)", re.DOTALL)
+_ENV = pattern(r"(?:/bin/sh -c )?(?:#\(nop\)\s+)?ENV\s+(.*)", re.DOTALL)
 
 
 def blame_absent(facts: ImageFacts, candidates: Iterable[str]) -> tuple[Blame, ...]:

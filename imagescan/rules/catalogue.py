@@ -7,7 +7,6 @@ one place of the room that reads the host's files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cache, partial
 from pathlib import Path  # the host's folders of rule files, never the image's
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from imagescan.errors import RuleError
+from imagescan.patterns import pattern
 from imagescan.rules.detectors import DETECTORS
 from imagescan.rules.document import RuleDocument, read_document
 from imagescan.rules.knowledge import Knowledge, LibraryPackages, TableReader, read_knowledge, read_table
@@ -29,7 +29,7 @@ MAXIMUM_TABLE = 4 * 1024 * 1024  # bytes of one library table; Debian's has 300 
 DATA = "data"  # the subfolder that holds no rules
 _SUFFIXES = (".yaml", ".yml")
 _TABLE_SUFFIX = ".libraries"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = pattern(r"[a-z0-9][a-z0-9._-]*")
 
 
 def load_rules(directories: Iterable[Path] = (), *, with_examples: bool = True) -> tuple[RuleDocument, ...]:

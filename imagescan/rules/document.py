@@ -7,7 +7,6 @@ key, a wrong type or an unknown placeholder is a ``RuleError`` with file, line a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,12 +15,13 @@ from typing import TypeVar
 from imagescan.dataclasses import dataclass
 from imagescan.errors import RuleError
 from imagescan.findings import Certainty, Severity, Tier
+from imagescan.patterns import pattern
 from imagescan.rules.conditions import Condition
 from imagescan.rules.detectors.registry import Detector, Parameters, ParameterValue
 from imagescan.rules.template import places
 from imagescan.rules.yaml_reader import Node, read_yaml
 
-_ID = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
+_ID = pattern(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 _REQUIRED = frozenset({"id", "title", "detector", "severity", "message", "why", "fix", "examples"})
 _EXAMPLES = "examples"
 _OPTIONAL = frozenset({"parameters", "when", "runtime_message", "references", "status", "aliases"})

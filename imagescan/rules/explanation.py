@@ -6,17 +6,17 @@ examples give when they are judged, so that the messages are those that users me
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from imagescan.dataclasses import dataclass
 from imagescan.findings import Certainty, Finding, Severity, Tier
+from imagescan.patterns import pattern
 from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument, Status
 from imagescan.rules.examples.selftest import run_example
 from imagescan.rules.examples.text import image_text
 from imagescan.rules.template import places
 
-_PLACE = re.compile(r"\{([a-z_]+)\}")
+_PLACE = pattern(r"\{([a-z_]+)\}")
 _ALWAYS_KNOWN = frozenset({"bringer"})
 _MORE_IN_FINDINGS = "A finding adds what is known of its image: packages, commands, releases."
 

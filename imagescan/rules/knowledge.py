@@ -7,7 +7,6 @@ documents.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -15,11 +14,12 @@ from types import MappingProxyType
 from imagescan.bundles.bundle import HOSTS, BundleKnowledge, BundleLoader
 from imagescan.dataclasses import dataclass, field
 from imagescan.errors import RuleError
+from imagescan.patterns import pattern
 from imagescan.rules.yaml_reader import Node, read_yaml
 from imagescan.variants import BUILTIN
 
-_NUMBERS = re.compile(r"\d{1,9}")
-_NODE_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+_NUMBERS = pattern(r"\d{1,9}")
+_NODE_RELEASE = pattern(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)

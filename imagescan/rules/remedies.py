@@ -8,7 +8,6 @@ that a shell takes as they are: the image may be hostile, and users copy command
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from imagescan.archives.values import outer_path
@@ -17,13 +16,14 @@ from imagescan.facts import ImageFacts
 from imagescan.layers.values import ImagePath
 from imagescan.packages.values import Package, PackageManager
 from imagescan.packages.versions import compare_versions
+from imagescan.patterns import pattern
 from imagescan.rules.knowledge import Component, Distribution, Knowledge, release_key
 from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
 
 MAXIMUM_NAMED = 3  # packages, libraries or releases that one sentence names
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:~-]*")
+_PLAIN = pattern(r"[A-Za-z0-9][A-Za-z0-9._+:~-]*")
 _TOOLS = ("apt-get", "apk", "microdnf", "dnf", "yum", "zypper")
 _TOOL_PLACES = ("/usr/bin", "/sbin", "/bin", "/usr/sbin")
 _FAMILY_TOOLS = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-_PLACE = re.compile(r"\{([a-z_]+)\}")
+from imagescan.patterns import pattern
+
+_PLACE = pattern(r"\{([a-z_]+)\}")
 
 
 def places(text: str) -> frozenset[str]:

@@ -16,13 +16,14 @@ from fnmatch import fnmatchcase
 from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import RuleError
 from imagescan.findings import Finding, ImageSummary, Remark, RemarkKind, ScanReport, WaivedFinding
+from imagescan.patterns import pattern
 from imagescan.reference import canonical_platform
 from imagescan.rules.document import RuleDocument
 
 NAMES_IN_REMARK = 3  # what a waiver leaves uncovered, spelt out
 _TRANSPORTS = ("docker", "podman", "registry", "oci", "oci-archive", "docker-archive", "dir")
 _DOCKER_HUB = ("docker.io/", "docker.io/library/")
-_ITEM_WITH_LIBRARY = re.compile(r"(.*) \((.*)\)", re.DOTALL)  # "GLIBC_2.38 (libc.so.6)"
+_ITEM_WITH_LIBRARY = pattern(r"(.*) \((.*)\)", re.DOTALL)  # "GLIBC_2.38 (libc.so.6)"
 
 
 @dataclass(frozen=True, slots=True)

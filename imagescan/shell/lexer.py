@@ -6,24 +6,24 @@ Text enters, ``Token`` values leave. Follows XCU 2.2 (quoting), 2.3 (token recog
 
 from __future__ import annotations
 
-import re
 from itertools import groupby
 
 from imagescan.dataclasses import dataclass
+from imagescan.patterns import pattern
 from imagescan.shell.syntax import Parameter, Part, Substitution, Text, UnreadableScript, Word
 
 REDIRECTION = "<>"  # the operator of a redirection, whose target is part of the token
 MAXIMUM_NESTING = 40  # expansions and commands inside each other
 
 _OPERATORS = ("&&", "||", ";;&", ";;", ";&", "|&", "&", "|", ";", "(", ")", "\n")
-_REDIRECTION = re.compile(r"[0-9]*(?:<<<|<<-|<<|<&|<>|>>|>&|>\||<(?!\()|>(?!\())|&>>|&>")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
-_SHORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-_SUBSTRING = re.compile(r":([0-9]{1,4}(?::[0-9]{1,4})?)\}")
-_OPERATOR_IN_BRACES = re.compile(r":?[-=?+]|##?|%%?")
-_UNQUOTED_RUN = re.compile(r"""[^\s;&|()<>\\$`'"]+""")
-_QUOTED_RUN = re.compile(r'[^"\\$`]+')
-_WORD_IN_BRACES = re.compile(r"""[^}\\$`'"]+""")
+_REDIRECTION = pattern(r"[0-9]*(?:<<<|<<-|<<|<&|<>|>>|>&|>\||<(?!\()|>(?!\())|&>>|&>")
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
+_SHORT_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
+_SUBSTRING = pattern(r":([0-9]{1,4}(?::[0-9]{1,4})?)\}")
+_OPERATOR_IN_BRACES = pattern(r":?[-=?+]|##?|%%?")
+_UNQUOTED_RUN = pattern(r"""[^\s;&|()<>\\$`'"]+""")
+_QUOTED_RUN = pattern(r'[^"\\$`]+')
+_WORD_IN_BRACES = pattern(r"""[^}\\$`'"]+""")
 _ENDS_WORD = frozenset(" \t\n;&|()<>")
 
 

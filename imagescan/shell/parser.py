@@ -6,9 +6,9 @@ Text enters, a ``Script`` leaves. Follows the grammar of XCU 2.10, and of bash `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
+from imagescan.patterns import pattern
 from imagescan.shell.lexer import MAXIMUM_NESTING, REDIRECTION, Lexer, Token
 from imagescan.shell.syntax import (
     AndOr,
@@ -28,8 +28,8 @@ from imagescan.shell.syntax import (
     Word,
 )
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])?\+?=")
-_FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.-]*")
+_ASSIGNMENT = pattern(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])?\+?=")
+_FUNCTION_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_:.-]*")
 _CLOSERS = frozenset({"then", "else", "elif", "fi", "do", "done", "esac", "}"})
 _CASE_ENDS = (";;", ";&", ";;&")
 

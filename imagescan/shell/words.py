@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
 
+from imagescan.patterns import pattern
 from imagescan.shell.state import ShellState
 from imagescan.shell.syntax import Parameter, Substitution, Text, Word
 
@@ -25,7 +26,7 @@ _DYNAMIC = frozenset(
         "SECONDS", "SHLVL", "TERM", "USER", "_",
     }
 )  # fmt: skip
-_PATTERN = re.compile(r"[*?\[]")
+_PATTERN = pattern(r"[*?\[]")
 
 Substitute = Callable[[str, ShellState], str | None]
 

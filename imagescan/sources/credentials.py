@@ -18,6 +18,7 @@ from pathlib import Path
 
 from imagescan.dataclasses import dataclass, field
 from imagescan.errors import ImageFormatError, Unauthorized
+from imagescan.patterns import pattern
 from imagescan.reference import DOCKER_HUB, ImageReference
 from imagescan.sources.json_reader import JsonObject
 
@@ -30,7 +31,7 @@ HELPER_OUTPUT_LIMIT = 64 * 1024
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _DOCKER_HUB_NAMES = (DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
 _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105
-_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_HELPER_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NOT_FOUND = "credentials not found"
 
 

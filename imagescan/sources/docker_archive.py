@@ -6,10 +6,9 @@ Specification v1.2"; the format before it (``repositories`` alone) is refused.
 
 from __future__ import annotations
 
-import re
-
 from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import DigestMismatch, ImageFormatError, InvalidReference, NotFound
+from imagescan.patterns import pattern
 from imagescan.reference import ImageReference
 from imagescan.sources.documents import (
     LAYER_LIMIT,
@@ -24,7 +23,7 @@ from imagescan.sources.tar_archive import normalised_name
 from imagescan.sources.values import ImageManifest
 
 MANIFEST_FILE = "manifest.json"
-_CONFIG_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?")
+_CONFIG_NAME = pattern(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?")
 _NAMES_SHOWN = 20
 
 

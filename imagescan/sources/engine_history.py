@@ -6,9 +6,8 @@ the Docker Engine API, v1.24 and later.
 
 from __future__ import annotations
 
-import re
-
 from imagescan.errors import ImageFormatError, InvalidReference
+from imagescan.patterns import pattern
 from imagescan.reference import Digest, Platform
 from imagescan.sources.documents import LAYER_LIMIT, read_start
 from imagescan.sources.json_reader import JsonObject
@@ -16,7 +15,7 @@ from imagescan.sources.values import HistoryEntry, ImageConfig
 
 # Instructions of a Dockerfile that never make a layer, as the classic builder ("#(nop)  ENV")
 # and BuildKit ("ENV ... # buildkit") write them into created_by.
-_NO_LAYER = re.compile(
+_NO_LAYER = pattern(
     r"(?:/bin/sh -c )?(?:#\(nop\)\s+)?"
     r"(?:ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME)\b"
 )

@@ -8,8 +8,7 @@ those that the builders leave: ``comment`` and ``author`` of history entries, la
 
 from __future__ import annotations
 
-import re
-
+from imagescan.patterns import pattern
 from imagescan.sources.values import ImageConfig, ImageManifest
 
 BUILDPACKS = "Cloud Native Buildpacks"
@@ -20,11 +19,11 @@ _AUTHORS = {"kaniko": "Kaniko", "Jib": "Jib", "ko": "ko", "Bazel": "Bazel", "apk
 _LABELS = {"io.buildpacks.lifecycle.metadata": BUILDPACKS, "io.buildah.version": "Buildah"}
 _COMMENTS = {"buildkit.": "BuildKit", "apko": "apko", "store paths: ": "Nix"}
 _LINES = {
-    re.compile(r"jib-\w+-plugin|jib:|jib-cli"): "Jib",
-    re.compile(r"ko (?:build|publish) "): "ko",
-    re.compile(r"bazel build "): "Bazel",
-    re.compile(r"apko(?:\s|$)"): "apko",
-    re.compile(r"(?:/bin/sh -c )?#\(nop\)"): "Docker's classic builder",
+    pattern(r"jib-\w+-plugin|jib:|jib-cli"): "Jib",
+    pattern(r"ko (?:build|publish) "): "ko",
+    pattern(r"bazel build "): "Bazel",
+    pattern(r"apko(?:\s|$)"): "apko",
+    pattern(r"(?:/bin/sh -c )?#\(nop\)"): "Docker's classic builder",
 }
 
 

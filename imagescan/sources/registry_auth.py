@@ -14,12 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from imagescan.dataclasses import dataclass
 from imagescan.errors import SourceError, Unavailable
+from imagescan.patterns import pattern
 from imagescan.reference import is_loopback_host
 from imagescan.sources.credentials import Credential
 
-_SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z]+)(?=\s|,|$)")
-_PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_SCHEME = pattern(r"(?:^|,)\s*([A-Za-z]+)(?=\s|,|$)")
+_PARAMETER = pattern(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_TOKEN = pattern(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)

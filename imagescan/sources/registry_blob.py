@@ -17,6 +17,7 @@ import requests
 import urllib3.exceptions
 
 from imagescan.errors import SizeMismatch, SourceError, Unavailable
+from imagescan.patterns import pattern
 from imagescan.sources.registry_answers import failure_reason
 from imagescan.sources.streams import READ_SIZE
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 RESUME_LIMIT = 20
 """How often one blob is resumed, however far each attempt came."""
 
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
+_CONTENT_RANGE = pattern(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 
 
 class BlobSession(Protocol):

@@ -9,7 +9,6 @@ specification and distribution's "Token Authentication Specification".
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -25,6 +24,7 @@ from imagescan.errors import (
     Unauthorized,
     Unavailable,
 )
+from imagescan.patterns import pattern
 from imagescan.reference import is_loopback_host
 from imagescan.sources.credentials import Credential, FoundCredential
 from imagescan.sources.options import SourceOptions
@@ -49,7 +49,7 @@ LONGEST_PAUSE = 8.0
 """Seconds between two tries, when the registry does not ask for more."""
 
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
-_REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
+_REPOSITORY = pattern(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
 Result = TypeVar("Result")
 
 

@@ -9,7 +9,6 @@ and only regular files are opened. Follows POSIX.1-2001 pax and, for file capabi
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Generator, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from imagescan.dataclasses import dataclass, field
 from imagescan.errors import LimitExceeded, SourceError
+from imagescan.patterns import pattern
 from imagescan.sources.host_files import host_error
 from imagescan.sources.streams import READ_SIZE
 
@@ -48,7 +48,7 @@ _PSEUDO_FILE_SYSTEMS = frozenset(
 )
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
+_OCTAL_ESCAPE = pattern(r"\\([0-7]{3})")
 _TYPES = {
     stat.S_IFDIR: tarfile.DIRTYPE,
     stat.S_IFLNK: tarfile.SYMTYPE,

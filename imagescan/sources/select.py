@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from imagescan.errors import InvalidReference, NotFound, UsageError
+from imagescan.patterns import pattern
 from imagescan.reference import DOCKER_HUB, ImageReference
 from imagescan.sources.archive import ArchiveFormat, ArchiveSource
 from imagescan.sources.directory import DirectorySource
@@ -32,8 +33,8 @@ _TRANSPORTS = {
     "docker-archive": "FILE", "dir": "ROOT",
 }  # fmt: skip
 # What is a tag rather than a name: 2, 24.0-dind, latest. An image's ID has more digits.
-_TAG_ONLY = re.compile(r"v?[0-9]{1,8}(?:[._-][A-Za-z0-9._-]*)?|latest", re.ASCII)
-_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
+_TAG_ONLY = pattern(r"v?[0-9]{1,8}(?:[._-][A-Za-z0-9._-]*)?|latest", re.ASCII)
+_IMAGE_ID = pattern(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
 _ROOT_DIRECTORIES = ("usr", "bin", "etc", "lib", "sbin", "lib64", "opt", "app")
 _HEAD_SIZE = 512
 

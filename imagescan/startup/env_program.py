@@ -6,10 +6,10 @@ env's own words and its environment enter, ``EnvCall`` leaves. GNU coreutils env
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from imagescan.dataclasses import dataclass, field
+from imagescan.patterns import pattern
 
 MAXIMUM_WORDS = 4096  # words after a split: it could grow with every option
 MAXIMUM_SHOWN = 80  # characters of a refused option
@@ -17,7 +17,7 @@ MAXIMUM_SHOWN = 80  # characters of a refused option
 _VALUES = {"unset": "u", "chdir": "C", "argv0": "a", "split-string": "S"}
 _FLAGS = ("ignore-environment", "null", "debug", "list-signal-handling")
 _SIGNALS = ("block-signal", "default-signal", "ignore-signal")
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = pattern(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "_": " ", "#": "#", "$": "$"}
 _MEANT = frozenset("\"'\\#$")
 

@@ -6,11 +6,11 @@ the user, directory and variables that it gives it. The options are data (``wrap
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from imagescan.dataclasses import dataclass, replace
 from imagescan.filesystem.values import Credentials
+from imagescan.patterns import pattern
 from imagescan.startup.account_switch import UserSwitch, refusal_of, switch_user
 from imagescan.startup.env_program import read_env
 from imagescan.startup.lookup import Surroundings
@@ -18,7 +18,7 @@ from imagescan.startup.tellers import C_ERRNO, DJB_ERRNO, GOSU, Teller, execvp_t
 from imagescan.startup.wrapper_table import BUSYBOX_WRAPPERS, SUPERVISORS, WRAPPERS, Wrapper
 
 MAXIMUM_GROUPS = 64
-_NICE_NUMBER = re.compile(r"-[-+]?[0-9]+")
+_NICE_NUMBER = pattern(r"-[-+]?[0-9]+")
 _ENV = "env"
 
 

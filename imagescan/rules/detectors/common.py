@@ -6,7 +6,6 @@ of the rule for that problem, and every later check passes it over.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
@@ -26,6 +25,7 @@ from imagescan.loader.values import (
     Resolution,
     SearchStep,
 )
+from imagescan.patterns import pattern
 from imagescan.plugins.dormant import libc_of
 from imagescan.plugins.platforms import runs_on
 from imagescan.startup.tiers import is_executable
@@ -33,7 +33,7 @@ from imagescan.startup.tiers import is_executable
 TIER_ORDER = (Tier.STARTUP, Tier.COMMAND, Tier.PLUGIN, Tier.DORMANT)
 IF_LOADED = "if a program of this image loads it"
 
-_BUNDLE = re.compile(r"(.*/(?:site-packages|dist-packages|node_modules)/(?:@[^/]+/)?[^/]+?)(?:\.libs)?/")
+_BUNDLE = pattern(r"(.*/(?:site-packages|dist-packages|node_modules)/(?:@[^/]+/)?[^/]+?)(?:\.libs)?/")
 
 
 class StartProblem(StrEnum):

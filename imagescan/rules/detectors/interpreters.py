@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Tier, TrailLine
 from imagescan.loader.values import Binding, LinkMap
+from imagescan.patterns import pattern
 from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, unstarted
 from imagescan.rules.detectors.registry import Detector, Parameters, text
@@ -17,10 +17,10 @@ from imagescan.rules.observation import Observation
 from imagescan.rules.template import phrase
 
 VALUES = frozenset({"interpreter", "errno", "loaders", "bundle", "missing_at", "origin", "release", "lacks"})
-_C_LIBRARY = re.compile(
+_C_LIBRARY = pattern(
     r"(ld-linux|ld64|ld|libc|libm|libpthread|libdl|librt|libutil|libanl|libresolv|libmvec)[.-].*|libc\.musl-.*"
 )
-_COMPANIONS = re.compile(r"(/[^/]+\.libs)(?:/|$)")
+_COMPANIONS = pattern(r"(/[^/]+\.libs)(?:/|$)")
 
 
 def interpreter_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[Observation]:

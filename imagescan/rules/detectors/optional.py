@@ -8,14 +8,14 @@ package (tc's q_atm.so), or does not name it at all (the OpenGL driver of libcac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from imagescan.facts import ImageFacts
 from imagescan.packages.values import PackageManager
+from imagescan.patterns import pattern
 
-_SONAME = re.compile(r"(?P<stem>[^/]+)\.so\.(?P<version>[^/]+)")
+_SONAME = pattern(r"(?P<stem>[^/]+)\.so\.(?P<version>[^/]+)")
 
 
 class OptionalPackage(NamedTuple):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 
+from imagescan.patterns import pattern
 from imagescan.rules.yaml_reader import Node
 
 WIDTH = 100  # columns; what is shorter stays on one line
 _INDENT = "  "
-_PLAIN = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+=-]*(?: [A-Za-z0-9_/.@+=-]+)*")
-_NO_TEXT = re.compile(r"[0-9_.+-][0-9_.,:eExXoO+-]*|true|false|yes|no|on|off|null|[ynYN]", re.IGNORECASE)
+_PLAIN = pattern(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+=-]*(?: [A-Za-z0-9_/.@+=-]+)*")
+_NO_TEXT = pattern(r"[0-9_.+-][0-9_.,:eExXoO+-]*|true|false|yes|no|on|off|null|[ynYN]", re.IGNORECASE)
 _OCTAL = "mode"
 
 
