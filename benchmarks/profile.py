@@ -22,13 +22,13 @@ from typing import Any
 
 # Module, class or nothing, function, and what is measured there. One inside another is in both.
 STAGES = (
-    ("imagescan.scan", "", "load_rules", "rules"),
+    ("imagescan.rules.catalogue", "", "load_rules", "rules"),
     ("imagescan.layers.parallel", "", "index_image", "layers"),
-    ("imagescan.scan", "", "_gather", "merge, link maps and facts"),
+    ("imagescan.judging", "", "_gather", "merge, link maps and facts"),
     ("imagescan.loader.simulate", "Simulation", "closures", "  of these: link maps"),
     ("imagescan.loader.shared_binding", "SharedBinding", "__init__", "    of these: binding"),
-    ("imagescan.scan", "", "gather_facts", "  of these: facts"),
-    ("imagescan.scan", "", "judge", "judging"),
+    ("imagescan.judging", "", "gather_facts", "  of these: facts"),
+    ("imagescan.judging", "", "judge", "judging"),
 )
 BINDING = "    of these: binding"
 

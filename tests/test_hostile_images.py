@@ -11,13 +11,14 @@ from imagescan.elf import dynamic
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
+from imagescan.judging import ImageScan
 from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.loader import closures, search, simulate
 from imagescan.options import ScanOptions
 from imagescan.plugins import hosts
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
-from imagescan.scan import ImageScan, scan
+from imagescan.scan import scan
 from samples.oci import File, ImageBuilder, write_layout
 from tests.elf.compile import Body
 

@@ -8,10 +8,11 @@ import pytest
 
 from imagescan.errors import UsageError
 from imagescan.findings import Certainty, Severity
+from imagescan.judging import ImageScan
 from imagescan.options import ProgressEvent, ScanOptions, Stage
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
-from imagescan.scan import ImageScan, scan
+from imagescan.scan import scan
 from samples.oci import File, ImageBuilder, write_layout
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"

@@ -7,28 +7,27 @@ scan goes on as if there were none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagescan.cache.answers import AnswerCache, answer_key
 from imagescan.cache.columns import Damaged as DamagedCache
 from imagescan.cache.directory import CacheDirectory, Unusable
-from imagescan.cache.layers import LayerCache
-from imagescan.cache.link_tables import LinkTableCache, RememberedMaps, table_key
-from imagescan.cache.pruning import prune
-from imagescan.content import MAXIMUM_DATABASES, TOO_MANY_DATABASES, FileInspector
-from imagescan.errors import LimitExceeded
-from imagescan.filesystem.values import RootFilesystem
 from imagescan.findings import ScanReport
-from imagescan.layers.column_store import TemporaryColumnStore
-from imagescan.layers.columns import ColumnarLayerIndex
-from imagescan.layers.values import ColumnStore, LayerIndex, Place
-from imagescan.loader.closure_table import ClosureTable
-from imagescan.loader.environment import ProcessEnvironment
-from imagescan.loader.simulate import Simulation
-from imagescan.loader.values import LinkMaps
 from imagescan.options import CacheOptions, Message, ScanOptions
-from imagescan.packages.values import DatabaseFile
-from imagescan.sources.values import ImageManifest, LayerDescriptor
+
+if TYPE_CHECKING:  # what is needed beyond a known answer is imported where it is used
+    from pathlib import Path
+
+    from imagescan.cache.layers import LayerCache
+    from imagescan.cache.link_tables import LinkTableCache, RememberedMaps
+    from imagescan.cache.watched_store import WatchedStore
+    from imagescan.filesystem.values import RootFilesystem
+    from imagescan.layers.values import ColumnStore, LayerIndex
+    from imagescan.loader.closure_table import ClosureTable
+    from imagescan.loader.environment import ProcessEnvironment
+    from imagescan.loader.simulate import Simulation
+    from imagescan.loader.values import LinkMaps
+    from imagescan.sources.values import ImageManifest, LayerDescriptor
 
 __all__ = ["CacheSession", "DamagedCache"]
 
@@ -49,7 +48,7 @@ class CacheSession:
         self._answers: AnswerCache | None = None
         self._tables: LinkTableCache | None = None
         self._remembered: dict[str, RememberedMaps] = {}
-        self._stores: list[_WatchedStore] = []
+        self._stores: list[WatchedStore] = []
         self._has_kept = False
         self._has_warned = False
         if wishes is not None:
@@ -63,6 +62,8 @@ class CacheSession:
             return
         self._keep_link_maps()
         if self._has_kept:
+            from imagescan.cache.pruning import prune
+
             prune(self._directory, self._wishes.maximum_bytes, self._wishes.maximum_days)
         self._directory.close()
 
@@ -75,6 +76,9 @@ class CacheSession:
         """The layers of an image that were read before, by their position."""
         if self._directory is None:
             return {}
+        from imagescan.cache.layers import LayerCache
+        from imagescan.content import MAXIMUM_DATABASES, FileInspector
+
         self._layers = self._layers or LayerCache(self._directory, FileInspector(), self._say, self._warn)
         read: dict[tuple[object, object], LayerIndex | None] = {}
         known = {}
@@ -104,7 +108,9 @@ class CacheSession:
 
     def new_store(self) -> ColumnStore:
         """A store for the facts of one layer that is to be kept."""
-        self._stores.append(_WatchedStore())
+        from imagescan.cache.watched_store import WatchedStore
+
+        self._stores.append(WatchedStore())
         return self._stores[-1]
 
     def known_report(self, image: ImageManifest, options: ScanOptions) -> ScanReport | None:
@@ -137,6 +143,8 @@ class CacheSession:
         single ones."""
         if self._directory is None or any(store.is_full for store in self._stores):
             return simulation.closures(), simulation
+        from imagescan.cache.link_tables import LinkTableCache, table_key
+
         tables = self._tables = self._tables or LinkTableCache(self._directory, self._say, self._warn)
         key = table_key(layers, process)
         maps = tables.remembered(key, simulation, filesystem, process)
@@ -168,6 +176,8 @@ class CacheSession:
 
     def _met_a_limit(self, index: LayerIndex) -> bool:
         """Whether what could be looked at of a layer depended on this machine or on other layers."""
+        from imagescan.content import TOO_MANY_DATABASES
+
         return any(store.is_full for store in self._stores) or any(
             file.reason == TOO_MANY_DATABASES for file in index.unread
         )
@@ -193,22 +203,11 @@ class CacheSession:
             self._on_message(message)
 
 
-class _WatchedStore(TemporaryColumnStore):
-    """Remembers that something found no room."""
-
-    is_full = False
-
-    def append(self, data: bytes | memoryview) -> Place:
-        """See ``TemporaryColumnStore.append``."""
-        try:
-            return super().append(data)
-        except LimitExceeded:
-            self.is_full = True
-            raise
-
-
 def _database_bytes(known: Mapping[int, LayerIndex]) -> int:
     """Compressed bytes of the package databases of these layers."""
+    from imagescan.layers.columns import ColumnarLayerIndex
+    from imagescan.packages.values import DatabaseFile
+
     layers = (index for index in set(known.values()) if isinstance(index, ColumnarLayerIndex))
     contents = (content for index in layers for content in index.rows.contents.values())
     return sum(len(one.packed) for one in contents if isinstance(one, DatabaseFile))

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagescan.cache.session import CacheSession
+from imagescan.judging import ImageScan
 from imagescan.layers.values import LayerIndex
 from imagescan.options import CacheOptions, Message, ScanOptions
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from imagescan.rules.examples.notation import GLIBC_MARKS
-from imagescan.scan import ImageScan, KnownImage, scan
+from imagescan.scan import KnownImage, scan
 from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.values import ImageManifest
 from samples.oci import File, ImageBuilder, write_layout

@@ -250,7 +250,7 @@ def test_more_databases_than_an_image_may_have_are_read_again(
 ) -> None:
     image = layout(tmp_path / "image")
     scans(image)
-    monkeypatch.setattr("imagescan.cache.session.MAXIMUM_DATABASES", 1)
+    monkeypatch.setattr("imagescan.content.MAXIMUM_DATABASES", 1)
     scans(image, variables=("A=b",))
     assert scans.known_layers == 0
 
