@@ -195,7 +195,7 @@ def gather_facts(
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, chains, closures, dormant)
     tiers = {**tiers, **dict.fromkeys(tiers.keys() & loaded, Tier.STARTUP)}
-    hosts = _plugin_hosts(elves, tiers, closures)
+    hosts = _plugin_hosts(elves, tiers, closures, files)
     opened = _open_plugins(elves, tiers, link_maps, hosts, simulation.plugin_map)
     tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}
     shipped = (
@@ -245,6 +245,7 @@ def _plugin_hosts(
     elves: Mapping[ImagePath, ElfFacts],
     tiers: Mapping[ImagePath, Tier],
     closures: ClosureTable,
+    files: Mapping[ImagePath, FileEntry],
 ) -> PluginHosts:
     """The programs that may open plugins: those that a loader starts."""
     started = (Tier.STARTUP, Tier.COMMAND)
@@ -253,7 +254,7 @@ def _plugin_hosts(
         for path in closures.programs()
         if tiers[path] in started and elves[path].kind is ElfKind.PROGRAM and len(closures.objects(path)) > 1
     )
-    return PluginHosts(programs, closures, elves)
+    return PluginHosts(programs, closures, elves, files)
 
 
 def _open_plugins(

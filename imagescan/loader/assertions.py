@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from imagescan.elf.symbols import SymbolReference
-from imagescan.loader.binding import Binder
-from imagescan.loader.values import LoadedObject, LoaderFault
+from imagescan.loader.binding import Binder, Linked
+from imagescan.loader.values import LoaderFault
 
 _LAST = (2, 40)
 _MESSAGE = (
@@ -21,9 +21,9 @@ _MESSAGE = (
 
 
 def lookup_assertions(
-    objects: Sequence[LoadedObject],
+    objects: Sequence[Linked],
     known: int,
-    answering: Callable[[str], LoadedObject | None],
+    answering: Callable[[str], Linked | None],
     binder: Binder,
     glibc: tuple[int, ...] | None,
     *,
@@ -46,7 +46,7 @@ def lookup_assertions(
     )
 
 
-def _immediate(one: LoadedObject, *, bind_now: bool) -> Iterator[SymbolReference]:
+def _immediate(one: Linked, *, bind_now: bool) -> Iterator[SymbolReference]:
     if one.elf.symbols is None or not one.elf.version_needs:
         return
     for reference in one.elf.symbols.references(weak=True):
@@ -56,8 +56,8 @@ def _immediate(one: LoadedObject, *, bind_now: bool) -> Iterator[SymbolReference
 
 def _meets_unversioned(
     reference: SymbolReference,
-    objects: Sequence[LoadedObject],
-    answering: Callable[[str], LoadedObject | None],
+    objects: Sequence[Linked],
+    answering: Callable[[str], Linked | None],
     binder: Binder,
 ) -> bool:
     provider = answering(reference.library)

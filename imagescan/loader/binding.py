@@ -15,10 +15,10 @@ from typing import Protocol
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
 from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
-from imagescan.loader.values import Binding, LoadedObject, MissingSymbol
+from imagescan.loader.values import Binding, MissingSymbol
 
 MAXIMUM_OPENED_BYTES = 8 << 20  # of files in which names are looked up; the others are read again
-MAXIMUM_FOUND = 50_000  # names remembered because they were found
+MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
 _Inode = tuple[int, int]
@@ -72,6 +72,8 @@ class Binder:
         self._bytes = 0
         self._found: dict[tuple[_Inode, Version | None], set[bytes]] = {}
         self._found_names = 0
+        self._absent: dict[tuple[_Inode, Version | None], set[bytes]] = {}
+        self._absent_names = 0
         self._hashes: dict[bytes, int] = {}
         self._names: dict[bytes, bytes] = {}
         self._texts: dict[bytes, str] = {}
@@ -79,7 +81,7 @@ class Binder:
 
     def missing(
         self,
-        objects: Sequence[LoadedObject],
+        objects: Sequence[Linked],
         needed: Sequence[Iterable[int]],
         first: int = 0,
         *,
@@ -95,16 +97,43 @@ class Binder:
             for one, direct in zip(objects[first:], needed[first:], strict=True)
             for reference in self.residual(one, [objects[position] for position in direct])
         ]
-        for other in objects if pending else ():  # each file is opened once, for all that is asked
-            pending = [
-                (one, reference)
-                for one, reference in pending
-                if (reference.copied and other is one) or not self.answers(other, reference)
-            ]
+        if not pending:
+            return ()
+        asked: dict[Version | None, set[bytes]] = {}
+        for _, reference in pending:
+            asked.setdefault(version_of(reference), set()).add(reference.name)
+        left = {version: self._answered_by_none(names, version, objects) for version, names in asked.items()}
         return tuple(
             self.missing_symbol(one, reference, bind_now=bind_now, path=one.path)
             for one, reference in pending
+            if reference.name in left[version_of(reference)]
+            or (reference.copied and not self._answers_copy(one, reference, objects))
         )
+
+    def _answers_copy(self, one: Linked, reference: SymbolReference, objects: Sequence[Linked]) -> bool:
+        """Whether another object than the one that refers to it has a symbol that is copied."""
+        return any(other is not one and self.answers(other, reference) for other in objects)
+
+    def _answered_by_none(
+        self, names: set[bytes], version: Version | None, objects: Sequence[Linked]
+    ) -> set[bytes]:
+        """Those of some names, all of one version, that no object answers. What is remembered counts first;
+        then each file is opened once, for all that is asked."""
+        for by in objects:
+            names = names - self._known(by, version)
+            if not names:
+                return names
+        for by in objects:
+            absent = self._known_absent(by, version)
+            asked = names - absent
+            if asked:
+                answered = self._answered(by, asked, version)
+                absent |= asked - answered
+                self._absent_names += len(asked) - len(answered)
+                names = names - answered
+                if not names:
+                    break
+        return names
 
     def residual(self, one: Linked, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
         """The strong references of an object that none of some others answers; remembered."""
@@ -130,6 +159,8 @@ class Binder:
         self._bytes = 0
         self._found.clear()
         self._found_names = 0
+        self._absent.clear()
+        self._absent_names = 0
         self._hashes.clear()
 
     def missing_symbol(
@@ -241,6 +272,13 @@ class Binder:
             self._found.clear()
             self._found_names = 0
         return self._found.setdefault((provider.inode, self._normal(provider, version)), set())
+
+    def _known_absent(self, provider: Linked, version: Version | None) -> set[bytes]:
+        """The names that an object is known not to answer."""
+        if self._absent_names > MAXIMUM_FOUND:
+            self._absent.clear()
+            self._absent_names = 0
+        return self._absent.setdefault((provider.inode, self._normal(provider, version)), set())
 
     def _normal(self, provider: Linked, version: Version | None) -> Version | None:
         """Under which version answers are remembered: musl knows none, nor does a file without."""

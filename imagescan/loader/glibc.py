@@ -8,11 +8,13 @@ goes on after a failure, so that every missing library is seen and not only the 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError
+from imagescan.layers.values import ImagePath
 from imagescan.loader.assertions import lookup_assertions
 from imagescan.loader.dlopen import dlopen_faults, missing_announcements
 from imagescan.loader.object_faults import start_faults
@@ -23,11 +25,11 @@ from imagescan.loader.tokens import TokenValues, expand, has_token, origin_is_fi
 from imagescan.loader.values import (
     How,
     LinkProblems,
-    LoadedObject,
     LoaderFault,
     Missing,
     OptionalLibrary,
     Outcome,
+    Resolution,
     WholeLinkMap,
 )
 from imagescan.loader.versions import check_versions
@@ -42,6 +44,14 @@ _NUMBERED = {
     PathError.ENAMETOOLONG.value: "Error 36",
     PathError.ELOOP.value: "Error 40",
 }
+
+
+class _Mark(NamedTuple):
+    """How many objects, requests and failed requests a process had at some time."""
+
+    objects: int
+    requests: int
+    failures: int
 
 
 class GlibcProcess:
@@ -73,7 +83,7 @@ class GlibcProcess:
     def run(self) -> WholeLinkMap:
         """Load everything, then check versions and symbols."""
         self.load()
-        return self._result(self._main, 0, 0)
+        return self._result(self._main, _Mark(0, 0, 0))
 
     def load(self) -> None:
         """Load everything that the program needs."""
@@ -105,10 +115,29 @@ class GlibcProcess:
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its
         own run paths and the program's RPATH count, and what is loaded already answers."""
-        known, asked = len(self._process.objects), len(self._process.requests)
+        mark = self._mark()
+        plugin, is_new = self._open(entry, elf, mark)
+        return self._result(plugin, mark, now=now and is_new)
+
+    def opening(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> tuple[ImagePath, LinkProblems]:
+        """``dlopen`` without its objects and requests."""
+        mark = self._mark()
+        plugin, is_new = self._open(entry, elf, mark)
+        return plugin.real, self._problems(mark, now=now and is_new)
+
+    def fork(self) -> GlibcProcess:
+        """The same process once more."""
+        twin = copy(self)
+        twin._process = self._process.copy()
+        twin._faults = [*self._faults]
+        twin._done = {*self._done}
+        return twin
+
+    def _open(self, entry: FileEntry, elf: ElfFacts, mark: _Mark) -> tuple[Mapped, bool]:
+        """The object that is opened, and whether it was not there before."""
         plugin = self._process.inodes.get(entry.inode) or self._loaded(entry.path)
         if plugin is not None:
-            return self._result(plugin, known, asked)
+            return plugin, False
         plugin = self._process.add(
             Mapped(entry.path, entry.path, entry.inode, elf, entry.path, self._main, How.DIRECT)
         )
@@ -117,9 +146,13 @@ class GlibcProcess:
             self._process.sonames.setdefault(elf.soname, plugin)
         self._load_all_needed()
         self._faults += dlopen_faults(
-            self._process.objects[known:], plugin, self._main.elf, self._loader._identity.version
+            self._process.objects[mark.objects :], plugin, self._main.elf, self._loader._identity.version
         )
-        return self._result(plugin, known, asked, now=now)
+        return plugin, True
+
+    def _mark(self) -> _Mark:
+        process = self._process
+        return _Mark(len(process.objects), len(process.requests), len(process.failures))
 
     def announced(self) -> tuple[OptionalLibrary, ...]:
         """Look for what ``.note.dlopen`` of the running program announces, as its ``dlopen`` would.
@@ -141,15 +174,22 @@ class GlibcProcess:
                 if one.elf.filters or one.elf.auxiliaries:
                     position = 0  # what is put before an object comes first
 
-    def _result(self, of: Mapped, known: int, asked: int, *, now: bool = False) -> WholeLinkMap:
-        """The link map, with checks of the objects from position ``known`` on only."""
-        objects, resolutions, needed = self._process.finish()
-        missing_names = frozenset(one.needed for one in resolutions if one.missing)
-        position = {id(one): index for index, one in enumerate(self._process.objects)}
+    def _result(self, of: Mapped, mark: _Mark, *, now: bool = False) -> WholeLinkMap:
+        """The link map, with checks of the objects after a mark only."""
+        problems = self._problems(mark, now=now)
+        objects, resolutions, _ = self._process.finish()
+        return WholeLinkMap(of.real, self._loader._identity, objects, resolutions[mark.requests :], problems)
 
-        def answering(name: str) -> LoadedObject | None:
-            found = self._process.names.get(name)
-            return objects[position[id(found)]] if found is not None and id(found) in position else None
+    def _problems(self, mark: _Mark, *, now: bool) -> LinkProblems:
+        """What there is to say of the objects and requests after a mark."""
+        process, known = self._process, mark.objects
+        objects = process.objects
+        missing_names = frozenset(one.needed for one in process.failures)
+        position = {id(one): index for index, one in enumerate(objects)}
+
+        def answering(name: str) -> Mapped | None:
+            found = process.names.get(name)
+            return found if id(found) in position else None
 
         version = self._loader._identity.version
         versions, faults = check_versions(objects[known:], answering, missing_names, version)
@@ -158,16 +198,21 @@ class GlibcProcess:
             faults += lookup_assertions(
                 objects, known, answering, self._loader._binder, version, bind_now=bind_now
             )
-        faults += start_faults(
-            objects[known:], self._loader._identity.version, self._environment, self._interpreter.real
-        )
-        problems = LinkProblems(
-            missing=tuple(one for one in resolutions[asked:] if one.missing),
+        faults += start_faults(objects[known:], version, self._environment, self._interpreter.real)
+        needed: list[list[int]] = [[] for _ in objects]
+        for one in process.requests[0 if process.reordered else mark.requests :]:
+            found = position.get(id(one.found))
+            if found is not None:  # who is not asked about has asked before the mark
+                needed[position[id(one.requester)]].append(found)
+        return LinkProblems(
+            missing=tuple(
+                Resolution(one.needed, position[id(one.requester)], None, one.how, one.missing, one.trail)
+                for one in process.failures[mark.failures :]
+            ),
             missing_versions=versions,
             missing_symbols=self._loader._binder.missing(objects, needed, known, bind_now=bind_now),
             faults=(*self._faults, *faults),
         )
-        return WholeLinkMap(of.real, self._loader._identity, objects, resolutions[asked:], problems)
 
     def _map_interpreter(self) -> Mapped:
         """The loader itself: findable by PT_INTERP and soname, in the list once somebody asks."""
@@ -186,11 +231,11 @@ class GlibcProcess:
         for name in one.elf.needed:
             request = self._request(one, name)
             if request is not None:
-                self._process.requests.append(request)
+                self._process.note(request)
         for name in (*one.elf.auxiliaries, *one.elf.filters):
             request = self._request(one, name)
             if request is not None and (request.found or name in one.elf.filters):
-                self._process.requests.append(request)
+                self._process.note(request)
             if request is not None and request.found is not None:
                 self._process.move(request.found, before=one)
 

@@ -11,7 +11,7 @@ import re
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
-from imagescan.layers.values import EntryKind
+from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.loader.binding import Binder
 from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.dlopen import missing_announcements, static_tls_faults
@@ -137,6 +137,15 @@ class _MuslProcess:
             )
             self._load_all_needed(known)
         return self._result(plugin, known, asked, now=now)
+
+    def opening(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> tuple[ImagePath, LinkProblems]:
+        """``dlopen`` without its objects and requests."""
+        found = self.dlopen(entry, elf, now=now)
+        return found.program, found.problems
+
+    def fork(self) -> LoaderProcess | None:
+        """None: requests change the objects that are loaded already (their short names)."""
+        return None
 
     def announced(self) -> tuple[OptionalLibrary, ...]:
         """Look for what ``.note.dlopen`` of the running program announces, as its ``dlopen`` would.

@@ -15,6 +15,7 @@ from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import (
     How,
+    LinkProblems,
     LoadedObject,
     Missing,
     OptionalLibrary,
@@ -37,6 +38,15 @@ class LoaderProcess(Protocol):
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program."""
+        ...
+
+    def opening(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> tuple[ImagePath, LinkProblems]:
+        """``dlopen`` without its objects and requests: the plugin's canonical path, and its problems."""
+        ...
+
+    def fork(self) -> LoaderProcess | None:
+        """The same process once more: what happens in one is not seen in the other. None where the
+        process can only be made anew."""
         ...
 
     def announced(self) -> tuple[OptionalLibrary, ...]:
@@ -83,6 +93,25 @@ class Process:
     sonames: dict[str, Mapped] = field(default_factory=dict)
     inodes: dict[tuple[int, int], Mapped] = field(default_factory=dict)
     reordered: bool = False  # an object was put before an earlier one, so age and order differ
+    failures: list[Request] = field(default_factory=list)  # those requests that nothing satisfies
+
+    def copy(self) -> Process:
+        """The same lists once more; the objects in them are shared."""
+        return Process(
+            [*self.objects],
+            [*self.requests],
+            {**self.names},
+            {**self.sonames},
+            {**self.inodes},
+            self.reordered,
+            [*self.failures],
+        )
+
+    def note(self, request: Request) -> None:
+        """Remember a request and its answer."""
+        self.requests.append(request)
+        if request.missing is not None:
+            self.failures.append(request)
 
     def add(self, one: Mapped, *, has_identity: bool = True) -> Mapped:
         """Put an object at the end of the list and make it findable."""

@@ -8,7 +8,7 @@ sections 1 to 3.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from imagescan.dataclasses import replace
@@ -30,6 +30,7 @@ from imagescan.loader.identify import (
 )
 from imagescan.loader.musl import MuslLoader
 from imagescan.loader.process import LoaderProcess
+from imagescan.loader.running import RunningPrograms
 from imagescan.loader.values import (
     BriefLinkMap,
     How,
@@ -60,6 +61,7 @@ class Simulation:
         self._identities: dict[str, LoaderIdentity] = {}
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
+        self._running = RunningPrograms()
 
     def on(self, environment: ProcessEnvironment) -> Simulation:
         """The same image in another process environment. Which symbols glibc finds in which files does not
@@ -99,9 +101,10 @@ class Simulation:
         Raises:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
-        found = self._open_plugins(host, plugins, now)
+        identity, process = self._before_last(host, plugins, now)
+        program, problems = process.opening(*self._elf(plugins[-1]), now=now)
         remake = partial(self.whole_plugin_map, host, plugins, now)
-        return BriefLinkMap(found.program, found.loader, found.problems, remake)
+        return BriefLinkMap(program, identity, problems, remake)
 
     def whole_plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
         """``plugin_map`` with every object and request, remembered for a while.
@@ -112,13 +115,21 @@ class Simulation:
         return self._remembered((host, plugins, now), lambda: self._open_plugins(host, plugins, now))
 
     def _open_plugins(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
+        _, process = self._before_last(host, plugins, now)
+        return process.dlopen(*self._elf(plugins[-1]), now=now)
+
+    def _before_last(
+        self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool
+    ) -> tuple[LoaderIdentity, LoaderProcess]:
+        """A program that has opened all plugins but the last."""
         start = self._elf(host)
-        opened = [self._elf(plugin) for plugin in plugins]
+        before = [self._elf(plugin) for plugin in plugins[:-1]]
         identity = self._identity(start[1].interpreter) if start[1].interpreter else None
         loader = self._loader(identity) if identity else None
-        if loader is None:
+        if identity is None or loader is None:
             raise KeyError(host)
-        return _open_plugins(lambda: loader.start(*start, is_program=True), opened, now=now)
+        process = self._running.after(host, lambda: loader.start(*start, is_program=True), before, now=now)
+        return identity, process
 
     def _elf(self, path: ImagePath) -> tuple[FileEntry, ElfFacts]:
         entry = self._filesystem.resolve(path).entry
@@ -250,26 +261,3 @@ def _alone(
         faults.append(LoaderFault("no-interpreter", entry.path, "Segmentation fault"))
     problems = LinkProblems(faults=tuple(faults), interpreter_fault=refusal)
     return WholeLinkMap(entry.path, identity, (only,), (), problems)
-
-
-def _open_plugins(
-    start: Callable[[], LoaderProcess], plugins: Sequence[tuple[FileEntry, ElfFacts]], *, now: bool
-) -> WholeLinkMap:
-    """Start a program, let it open plugins by path; what is missing is missing for the last."""
-    process = _loaded(start)
-    opened: list[tuple[FileEntry, ElfFacts]] = []
-    for plugin in plugins[:-1]:
-        if not process.dlopen(*plugin, now=now).obstacles:
-            opened.append(plugin)
-            continue
-        # What cannot be opened is unloaded again, with all that it brought in.
-        process = _loaded(start)
-        for earlier in opened:
-            process.dlopen(*earlier, now=now)
-    return process.dlopen(*plugins[-1], now=now)
-
-
-def _loaded(start: Callable[[], LoaderProcess]) -> LoaderProcess:
-    process = start()
-    process.load()
-    return process

@@ -84,6 +84,11 @@ class DefinedSymbols:
         """About how many bytes of memory this takes, with all that it may yet work out."""
         return len(self._strings) + _BYTES_FOR_A_SYMBOL * len(self._starts)
 
+    @property
+    def names(self) -> frozenset[bytes]:
+        """Every name that some look-up may end at, whoever makes it."""
+        return self._names(self._definitions())
+
     @cached_property
     def unversioned(self) -> frozenset[bytes]:
         """Every name that ``answers`` an unversioned reference: for many names at once."""

@@ -8,15 +8,19 @@ before every host that the image has was asked. A plugin without a known host st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
+from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
 from imagescan.loader.closure_table import ClosureTable
+from imagescan.loader.symbol_lookup import DefinedSymbols
 from imagescan.loader.values import LinkMap, LoaderIdentity
 from imagescan.patterns import pattern
 from imagescan.plugins.families import PluginFamily, family_of
+from imagescan.plugins.twins import host_value
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
 MAXIMUM_OPENINGS = 50_000  # objects opened for the plugins of one image; a large one takes 5,000
@@ -26,6 +30,8 @@ MAXIMUM_SIBLINGS = 400  # plugins of one directory that are looked through for a
 OpenPlugin = Callable[[ImagePath, tuple[ImagePath, ...], bool], LinkMap]
 """What happens when a program opens objects one after the other: the answer for the last one."""
 
+
+_Groups = tuple[dict[str, list[ImagePath]], dict[str, list[ImagePath]]]  # by directory, the likelier first
 
 _PYTHON_TAG = pattern(r"\.cpython-(\d)(\d+)")
 _PYTHON_NAME = pattern(r"(?:lib)?python(\d)\.(\d+)")
@@ -54,7 +60,9 @@ class PluginHosts:
         programs: Iterable[ImagePath],
         closures: ClosureTable,
         objects: Mapping[ImagePath, ElfFacts],
+        entries: Mapping[ImagePath, FileEntry] | None = None,
     ) -> None:
+        self._entries = entries or {}
         self._programs = tuple(programs)
         self._closures = closures
         self._objects = objects
@@ -68,6 +76,9 @@ class PluginHosts:
         self._names: dict[ImagePath, frozenset[str]] = {}
         self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
         self._defined: dict[ImagePath, frozenset[bytes]] = {}
+        self._values: dict[ImagePath, object | None] = {}
+        self._groups: dict[str, _Groups] = {}
+        self._likely: dict[object, tuple[ImagePath, ...]] = {}
         self._openings = 0
 
     @property
@@ -99,12 +110,14 @@ class PluginHosts:
         """Let the hosts of a family open a plugin, after what they open before it in any case."""
         if self.exhausted:
             return None
-        fitting = [host for host in self.of(family) if self._fits(plugin, elf, host)]
-        # A program known by its name opens such plugins more surely than one that has the library for it.
-        fitting.sort(key=lambda host: (not family.names(host), -_shared(host, plugin), host))
-        hosts = tuple(fitting[:MAXIMUM_HOSTS])
+        hosts = self._likeliest(family, plugin, elf)
         best: OpenedPlugin | None = None
+        asked: set[object] = set()
         for host in hosts:
+            value = self._value(host) if len(hosts) > 1 else None
+            if value is not None and value in asked:
+                continue  # no better than its twin
+            asked.add(value)
             sequence, link_map = self._open_in(host, plugin, family, opener, before)
             opened = OpenedPlugin(family, host, sequence, hosts, link_map)
             if best is None or opened.link_map.obstacles < best.link_map.obstacles:
@@ -112,6 +125,13 @@ class PluginHosts:
             if not best.link_map.obstacles:
                 break
         return best
+
+    def _value(self, host: ImagePath) -> object | None:
+        """The same for all hosts in which the same happens to plugins."""
+        if host not in self._values:
+            entry = self._entries.get(host)
+            self._values[host] = host_value(entry, self._objects[host]) if entry is not None else None
+        return self._values[host]
 
     def _open_in(
         self,
@@ -137,7 +157,8 @@ class PluginHosts:
             helpers = self._helpers(plugin, family, link_map, opens, {plugin})[:MAXIMUM_HELPERS]
             sequence = (*earlier, *helpers, plugin)
             self._openings += len(sequence) ** 2
-            link_map = opener(host, sequence, family.now)
+            if helpers:
+                link_map = opener(host, sequence, family.now)
         return sequence, link_map
 
     def _helpers(
@@ -167,8 +188,7 @@ class PluginHosts:
         found = self._defined.get(path)
         if found is None:
             table = self._objects[path].symbols
-            found = frozenset(one.name for one in table.definitions()) if table else frozenset()
-            self._defined[path] = found
+            found = self._defined[path] = DefinedSymbols(table).names if table else frozenset()
         return found
 
     def _siblings(self, plugin: ImagePath, family: PluginFamily) -> Sequence[ImagePath]:
@@ -198,17 +218,49 @@ class PluginHosts:
             found = self._names[program] = frozenset(self._closures.requested(program))
         return found
 
-    def _fits(self, plugin: ImagePath, elf: ElfFacts, host: ImagePath) -> bool:
-        """Same ABI, and the Python that a file name asks for."""
-        program = self._objects[host]
-        if (program.machine, program.elf_class) != (elf.machine, elf.elf_class):
-            return False
+    def _likeliest(self, family: PluginFamily, plugin: ImagePath, elf: ElfFacts) -> tuple[ImagePath, ...]:
+        """The hosts that fit a plugin, the likeliest first, at most ``MAXIMUM_HOSTS``."""
         tag = _PYTHON_TAG.search(plugin)
-        if tag is None:
+        directory = plugin.rpartition("/")[0]
+        key = (family.name, directory, (elf.machine, elf.elf_class), tag and tag.groups())
+        found = self._likely.get(key)
+        if found is None:
+            groups = self._grouped(family)
+            found = self._likely[key] = tuple(islice(self._ranked(groups, *key[1:]), MAXIMUM_HOSTS))
+        return found
+
+    def _grouped(self, family: PluginFamily) -> _Groups:
+        """The hosts of a family in groups that are equally likely for any plugin. A program known by its
+        name opens such plugins more surely than one that has the library for it."""
+        groups = self._groups.get(family.name)
+        if groups is None:
+            groups = self._groups[family.name] = ({}, {})
+            for host in self.of(family):
+                likely = groups[not family.names(host)]
+                likely.setdefault(host.rpartition("/")[0], []).append(host)
+        return groups
+
+    def _ranked(
+        self, groups: _Groups, directory: str, abi: tuple[int, int], version: tuple[str | None, ...] | None
+    ) -> Iterator[ImagePath]:
+        """The hosts of the plugins of a directory that have an ABI and a Python, the likeliest first."""
+        for likely in groups:
+            by_nearness: dict[int, list[ImagePath]] = {}
+            for place, hosts in likely.items():
+                by_nearness.setdefault(_shared_directories(place, directory), []).extend(hosts)
+            for _, nearest in sorted(by_nearness.items(), reverse=True):
+                yield from (host for host in sorted(nearest) if self._fits(host, abi, version))
+
+    def _fits(self, host: ImagePath, abi: tuple[int, int], version: tuple[str | None, ...] | None) -> bool:
+        """Same ABI, and the Python that a plugin's file name asks for."""
+        program = self._objects[host]
+        if (program.machine, program.elf_class) != abi:
+            return False
+        if version is None:
             return True
         names = (host.rpartition("/")[2], *self._requested(host))
         versions = {match.groups() for name in names if (match := _PYTHON_NAME.match(name))}
-        return not versions or tag.groups() in versions
+        return not versions or version in versions
 
     def _nearest(self, name: str, plugin: ImagePath) -> Sequence[ImagePath]:
         """The file of that name that shares most of its path with the plugin, if it is another."""
@@ -219,7 +271,13 @@ class PluginHosts:
 
 def _shared(one: str, other: str) -> int:
     """How many leading path components two paths share."""
-    pairs = zip(one.split("/")[:-1], other.split("/")[:-1], strict=False)
+    return _shared_directories(one.rpartition("/")[0], other.rpartition("/")[0])
+
+
+def _shared_directories(one: str, other: str) -> int:
+    """How many leading path components two directories share."""
+    mine, others = one.split("/"), other.split("/")
     return next(
-        (count for count, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/"))
+        (count for count, (a, b) in enumerate(zip(mine, others, strict=False)) if a != b),
+        min(len(mine), len(others)),
     )

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from imagescan.content import FileInspector
+from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.merge import merge
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.index import index_layer
@@ -34,13 +35,14 @@ from imagescan.loader.values import Binding, How, LinkMap
 from tests.fuzz.elf_writer import GLIBC_INTERPRETER, MUSL_INTERPRETER
 from tests.fuzz.real import Answer, RealLoader, Run, base_tar
 from tests.fuzz.tree import PROGRAM, Tree, tar
-from tests.oracle.model import environment, host_cpu, unlike_single
+from tests.oracle.model import environment, host_cpu, unlike_anew, unlike_single
 from tests.oracle.roots import root
 
 VDSO = "linux-vdso.so.1"
 _FATAL = "error while loading shared libraries: "
 PATH_FILE = "/etc/ld-musl-x86_64.path"
 _CRASHED = -11
+MAXIMUM_OPENED = 4  # files of a tree that its program opens as plugins
 
 
 @cache
@@ -77,7 +79,18 @@ def judge(tree: Tree, answer: Answer) -> list[str]:
     """Compare the model with what a loader has answered."""
     model = simulate(tree, answer.cache)
     said = list(_musl(tree, model, answer) if tree.musl else _glibc(tree, model, answer))
-    return [*said, *unlike_single(_view(tree, answer.cache), _process(tree))]
+    view, process = _view(tree, answer.cache), _process(tree)
+    return [*said, *unlike_single(view, process), *unlike_anew(view, process, _openings(view))]
+
+
+def _openings(view: RootFilesystem) -> Iterator[tuple[ImagePath, tuple[ImagePath, ...], bool]]:
+    """The program opens the last files of its tree one after the other, and each alone."""
+    files = [entry.path for entry in view.contents() if isinstance(entry.content, ElfFacts)]
+    files = [path for path in files if path != PROGRAM][-MAXIMUM_OPENED:]
+    if view.resolve(PROGRAM).entry is not None:
+        for count in range(1, len(files) + 1):
+            yield ImagePath(PROGRAM), tuple(files[:count]), bool(count & 1)
+            yield ImagePath(PROGRAM), (files[count - 1],), True
 
 
 def _glibc(tree: Tree, model: LinkMap, answer: Answer) -> Iterator[str]:

@@ -70,7 +70,7 @@ MUTANTS = (
         ("what is mapped is judged", "if judgement.outcome != Outcome.FOUND:", "if False:"),
         ("LD_BIND_NOW", 'now or bool(self._environment.variable("LD_BIND_NOW"))', "now"),
         ("errno's words at start", "_NUMBERED.get(errno, errno)", "errno"),
-        ("only names asked for answer version needs", "self._process.names.get(name)\n            return", "self._process.sonames.get(name)\n            return"),
+        ("only names asked for answer version needs", "process.names.get(name)\n            return", "process.sonames.get(name)\n            return"),
     ),
     *_of(
         "glibc_loader.py",

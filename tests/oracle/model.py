@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.merge import merge
 from imagescan.filesystem.values import Credentials, RootFilesystem
 from imagescan.layers.index import index_layer
-from imagescan.layers.values import LayerIndex
+from imagescan.layers.values import ImagePath, LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.identify import identify_loader
 from imagescan.loader.musl import MuslLoader
+from imagescan.loader.process import LoaderProcess
+from imagescan.loader.running import Opened, RunningPrograms, opened_anew
 from imagescan.loader.simulate import Simulation
 from imagescan.loader.values import LinkMap, LoaderKind
 from imagescan.sources.directory import DirectorySource
@@ -84,6 +86,42 @@ def unlike_single(view: RootFilesystem, process: ProcessEnvironment) -> Iterator
         ):
             if shared != alone:
                 yield f"shared {what} of {path}: {shared!r}, by itself {alone!r}"
+
+
+def unlike_anew(
+    view: RootFilesystem,
+    process: ProcessEnvironment,
+    openings: Iterable[tuple[ImagePath, tuple[ImagePath, ...], bool]],
+) -> Iterator[str]:
+    """Where programs that have run before open plugins otherwise than those that are started for them.
+
+    Each opening is a program, the files that it opens one after the other, and whether it binds at once.
+    """
+    quick = Simulation(view, process)
+    for opening in openings:
+        slow = Simulation(view, process)
+        slow._running = _StartedAnew()
+        brief, whole, anew = (
+            quick.plugin_map(*opening),
+            quick.whole_plugin_map(*opening),
+            slow.whole_plugin_map(*opening),
+        )
+        if whole != anew or (brief.program, brief.problems) != (anew.program, anew.problems):
+            yield f"{opening}: {brief.problems} and {whole}, started anew {anew}"
+
+
+class _StartedAnew(RunningPrograms):
+    """Programs that are started, and open all files again, for each file."""
+
+    def after(
+        self,
+        host: ImagePath,
+        start: Callable[[], LoaderProcess],
+        before: Sequence[Opened],
+        *,
+        now: bool,
+    ) -> LoaderProcess:
+        return opened_anew(start, before, now=now)
 
 
 @cache
