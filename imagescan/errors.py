@@ -18,6 +18,7 @@
     │   ├── UnsupportedCompression
     │   └── LimitExceeded       larger than a documented limit
     ├── MalformedBinary         a file inside the image that lies about itself
+    ├── ChildLost               a process that imagescan works in was ended by somebody else
     └── RuleError               a rule document that is wrong
 
 Each carries one sentence for the user that says what, where and what to do. Text that came
@@ -109,6 +110,10 @@ class LimitExceeded(LayerError):
 
 class MalformedBinary(ImageScanError):
     """An ELF file inside the image that lies about itself or is cut short."""
+
+
+class ChildLost(ImageScanError):
+    """A process that imagescan works in was ended from outside, as when memory runs out."""
 
 
 class RuleError(ImageScanError):

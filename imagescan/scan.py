@@ -153,22 +153,26 @@ def _read_layers(
     unknown = tuple(layer for layer in manifest.layers if layer.index not in known)
     progress.start_layers(manifest, unknown)
 
-    def keep(layer: LayerIndex) -> None:
-        cache.keep_layer(manifest, layer)
-        progress.add_layer()
-
     read: tuple[LayerIndex, ...] = ()
     if unknown:
         from imagescan.content import FileInspector
         from imagescan.layers.parallel import index_image
 
         image = replace(manifest, layers=unknown)
-        store = cache.new_store if cache.is_open else None
-        read = index_image(
-            source, image, FileInspector(), on_bytes=progress.add_bytes, on_layer=keep, new_store=store
-        )
+        with cache.new_drafts() as drafts:
+            read = index_image(
+                source,
+                image,
+                FileInspector,
+                on_bytes=progress.add_bytes,
+                on_layer=progress.add_layer,
+                new_draft=drafts.new,
+            )
+    from imagescan.database_budget import DatabaseBudget
+
     found = {**known, **{layer.index: index for layer, index in zip(unknown, read, strict=True)}}
-    return tuple(found[layer.index] for layer in manifest.layers)
+    budget = DatabaseBudget()
+    return tuple(budget.admit(found[layer.index]) for layer in manifest.layers)
 
 
 class _Progress:

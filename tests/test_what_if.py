@@ -241,7 +241,7 @@ def test_layers_of_sources_that_stream_are_put_together_too(layouts: Path, hello
     with WhatIfSource(opened(f"oci:{layouts / 'app'}"), wishes, opened) as source:
         (image,) = source.images(None)
         assert not source.random_access
-        layers = index_image(source, image, FileInspector())
+        layers = index_image(source, image, FileInspector)
         assert [layer.diff_id for layer in layers] == [layer.diff_id for layer in image.layers]
         assert layers[1].entry(ImagePath("hello")) is not None
         assert layers[2].entry(ImagePath("x")) is not None

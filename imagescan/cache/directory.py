@@ -45,6 +45,14 @@ class StoredFile(NamedTuple):
     used: float
 
 
+class UnfinishedFile(NamedTuple):
+    """One file of the cache that is being written; ``file`` is its descriptor."""
+
+    kind: str
+    name: str
+    file: int
+
+
 class CacheDirectory:
     """An open directory; the user alone may write to it.
 
@@ -93,25 +101,47 @@ class CacheDirectory:
         Raises:
             Unusable: no room, or any other reason of the system's.
         """
-        unfinished = f"{_UNFINISHED}{os.getpid()}-{os.urandom(6).hex()}"
+        unfinished = self.begin(kind)
         try:
-            directory = self._kind(kind, create=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(unfinished, flags, 0o600, dir_fd=directory)
-            try:
-                for part in parts:
-                    _write_all(file, part)
-                os.close(file)
-                file = -1
-                os.rename(unfinished, _checked(name), src_dir_fd=directory, dst_dir_fd=directory)
-            except BaseException:
-                if file >= 0:
-                    os.close(file)
-                with suppress(OSError):
-                    os.unlink(unfinished, dir_fd=directory)
-                raise
+            for part in parts:
+                _write_all(unfinished.file, part)
+            self.finish(unfinished, name)
         except OSError as error:
             raise Unusable(_reason(error), where=str(self.path)) from error
+        finally:
+            self.give_up(unfinished)
+            os.close(unfinished.file)
+
+    def begin(self, kind: str) -> UnfinishedFile:
+        """A new file under a name of its own, open for reading and writing; its descriptor is the caller's.
+
+        Raises:
+            Unusable: it cannot be made.
+        """
+        name = f"{_UNFINISHED}{os.getpid()}-{os.urandom(6).hex()}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return UnfinishedFile(
+                kind, name, os.open(name, flags, 0o600, dir_fd=self._kind(kind, create=True))
+            )
+        except OSError as error:
+            raise Unusable(_reason(error), where=str(self.path)) from error
+
+    def finish(self, file: UnfinishedFile, name: str) -> None:
+        """Give a file its name; one of the same name is replaced.
+
+        Raises:
+            Unusable: that cannot be done.
+        """
+        try:
+            directory = self._kind(file.kind)
+            os.rename(file.name, _checked(name), src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError as error:
+            raise Unusable(_reason(error), where=str(self.path)) from error
+
+    def give_up(self, file: UnfinishedFile) -> None:
+        """Take a file away that has no name of its own yet; nothing, if it has."""
+        self.remove(file.kind, file.name)
 
     def remove(self, kind: str, name: str) -> None:
         """Take a file away, if it is there and may be taken."""

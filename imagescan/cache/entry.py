@@ -1,10 +1,10 @@
-"""One file of the cache: a checked head, eager columns, and pieces that are read when asked for.
+"""One file of the cache: a checked head, pieces that are read when asked for, and eager columns.
 
 Bytes of a file enter, checked bytes leave. The head is fixed: the word ``imagescan``, the byte order, the
 format's version, a fingerprint of the form of the values, the length of the columns and their SHA-256. The
-pieces follow, one after the other, then a table with the length and CRC-32 of each, and at the end the
-table's length and SHA-256. A file that differs in any of it is damaged or another version's: it is
-removed, and what it held is made anew.
+pieces follow, one after the other as they were found, then the columns, a table with the length and CRC-32
+of each piece, and at the end the table's length and SHA-256. A file that differs in any of it is damaged or
+another version's: it is removed, and what it held is made anew.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import os
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from zlib import crc32
 
 from imagescan.cache.columns import Damaged
-from imagescan.layers.values import Place
+from imagescan.errors import LimitExceeded
+from imagescan.layers import column_store
+from imagescan.layers.values import NotWritten, Place
 
-FORMAT = 1
+FORMAT = 2
 MAXIMUM_EAGER_BYTES = 1 << 30  # columns of one layer; 350,000 entries and 11,000 ELF files have 20 MB
 _HEAD = struct.Struct("<9sBH16sQ32s")
 _TAIL = struct.Struct("<Q32s")
@@ -36,22 +38,80 @@ def fingerprint(schema: str) -> bytes:
     return hashlib.sha256(f"{FORMAT} {sys.byteorder} {schema}".encode()).digest()[:16]
 
 
-def build(form: bytes, columns: bytes, pieces: Iterable[tuple[Place, bytes]] = ()) -> Iterator[bytes]:
-    """The bytes of a file, part by part; each piece with the place that facts know it by."""
+def build(form: bytes, columns: bytes) -> Iterator[bytes]:
+    """The bytes of a file without pieces, part by part."""
     yield _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns))
     yield columns
-    table = bytearray()
-    batch: list[bytes] = []
-    waiting = 0
-    for place, data in pieces:
-        table += _PIECE.pack(place.offset, len(data), crc32(data))
-        batch.append(data)
-        waiting += len(data)
-        if waiting >= _BATCH_BYTES:
-            yield b"".join(batch)
-            batch, waiting = [], 0
-    tail = _TAIL.pack(len(table), _digest(table))
-    yield b"".join((*batch, table, tail))
+    yield _TAIL.pack(0, _digest(b""))
+
+
+class PieceWriter:
+    """A file of the cache while it is written: the ``ColumnStore`` of what reads a layer, its pieces in the
+    file at once. Until ``finish`` the file has no head, so that nobody takes it for a whole one.
+
+    Does not own the descriptor. Used by one thread, or by one process after the other.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._written = _HEAD.size
+        self._waiting = bytearray()
+        self._table = bytearray()
+        self._end = 0  # of the places that were given out
+
+    def append(self, data: bytes | memoryview) -> Place:
+        """Keep bytes as one piece.
+
+        Raises:
+            LimitExceeded: the file would have more than ``MAXIMUM_STORED_BYTES`` of pieces.
+            NotWritten: no room, or any other reason of the system's.
+        """
+        if self._end + len(data) > column_store.MAXIMUM_STORED_BYTES:
+            raise LimitExceeded(column_store.TOO_MANY_BYTES)
+        place = Place(self._end, len(data))
+        self.add(place, data)
+        return place
+
+    def add(self, place: Place, data: bytes | memoryview) -> None:
+        """Keep bytes that facts know by a place in another store.
+
+        Raises:
+            NotWritten: no room, or any other reason of the system's.
+        """
+        self._table += _PIECE.pack(place.offset, len(data), crc32(data))
+        self._end = max(self._end, sum(place))
+        self._waiting += data
+        if len(self._waiting) >= _BATCH_BYTES:
+            self._write()
+
+    def read(self, place: Place) -> bytes:
+        """The bytes of a piece. Places of another store than this one are not known yet."""
+        offset = _HEAD.size + place.offset
+        if offset >= self._written:
+            start = offset - self._written
+            return bytes(self._waiting[start : start + place.length])
+        return column_store.read_at(self._file, offset, place.length)
+
+    def finish(self, form: bytes, columns: bytes) -> None:
+        """Write what follows the pieces, and then the head.
+
+        Raises:
+            NotWritten: no room, or any other reason of the system's.
+        """
+        tail = _TAIL.pack(len(self._table), _digest(self._table))
+        self._waiting += b"".join((columns, self._table, tail))
+        self._write()
+        self._waiting = bytearray(_HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns)))
+        self._written = 0
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            column_store.write_at(self._file, self._waiting, self._written)
+        except OSError as error:
+            raise NotWritten(error.strerror or str(error)) from error
+        self._written += len(self._waiting)
+        self._waiting = bytearray()
 
 
 class StoredFile:
@@ -70,11 +130,12 @@ class StoredFile:
         if (magic, order, version, written) != (_MAGIC, _ORDER, FORMAT, form):
             raise Damaged("another format")
         table_length, table_digest = _TAIL.unpack(self._read(size - _TAIL.size, _TAIL.size))
-        start = _HEAD.size + length
+        start = _HEAD.size
         table_start = size - _TAIL.size - table_length
-        if length > MAXIMUM_EAGER_BYTES or table_length > MAXIMUM_EAGER_BYTES or start > table_start:
+        end = table_start - length  # of the pieces
+        if length > MAXIMUM_EAGER_BYTES or table_length > MAXIMUM_EAGER_BYTES or start > end:
             raise Damaged("another length than it says")
-        self.columns = self._read(_HEAD.size, length)
+        self.columns = self._read(end, length)
         table = self._read(table_start, table_length)
         if _digest(self.columns) != digest or _digest(table) != table_digest or table_length % _PIECE.size:
             raise Damaged("wrong checksum")
@@ -82,7 +143,7 @@ class StoredFile:
         for offset, piece_length, checksum in _PIECE.iter_unpack(table):
             self._pieces[offset] = start, piece_length, checksum
             start += piece_length
-        if start != table_start:
+        if start != end:
             raise Damaged("pieces of other lengths")
         self._offsets = sorted(self._pieces)
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import repeat
 from operator import sub
 from threading import Lock
+from typing import NamedTuple
 
 from imagescan.cache import entry
 from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
-from imagescan.cache.directory import CacheDirectory, Unusable
+from imagescan.cache.directory import CacheDirectory, UnfinishedFile, Unusable
 from imagescan.content import Content
 from imagescan.dataclasses import dataclass, replace
 from imagescan.elf.symbols import SymbolTable
@@ -47,6 +48,14 @@ class _Columns:
     rows: Rows
 
 
+class LayerName(NamedTuple):
+    """What a layer that was read is known by; ``size`` is that of its blob."""
+
+    diff_id: Digest
+    blob: Digest
+    size: int
+
+
 class LayerCache:
     """Finds and keeps layers. Safe to call from several threads.
 
@@ -59,7 +68,7 @@ class LayerCache:
 
     def __init__(self, directory: CacheDirectory, inspector: ContentInspector, say: Say, warn: Say) -> None:
         self._directory = directory
-        self._inspector = f"{inspector.NAME}-{inspector.VERSION}"
+        self._inspector = inspector
         self._say, self._warn = say, warn
         self._lock = Lock()
         self._found: list[str] = []
@@ -79,43 +88,60 @@ class LayerCache:
             return self._load(layer.diff_id, None, 0)
         return None
 
-    def keep(self, index: LayerIndex, media_type: str) -> bool:
-        """Keep what reading a layer gave; says whether it could be.
+    def begin(self) -> UnfinishedFile | None:
+        """A file for a layer that is about to be read; None where nothing can be kept."""
+        if not self._writable:
+            return None
+        try:
+            return self._directory.begin(LAYERS)
+        except Unusable as error:
+            self.stop(str(error))
+            return None
+
+    def keep(self, file: UnfinishedFile, known_as: LayerName, media_type: str) -> bool:
+        """Keep a file that a layer was written to; says whether it could be.
 
         ``media_type`` is what its blob was read as, "" where only the tar has a digest.
         """
-        if not self._writable or not isinstance(index, ColumnarLayerIndex):
-            return False
-        name = self._name(index.diff_id)
+        name = self._name(known_as.diff_id)
         try:
-            self._directory.write(LAYERS, name, self._parts(index))
-            if index.blob_digest is not None and media_type:
-                pointer = f"{index.diff_id} {index.compressed_size}".encode()
-                blob = _blob_name(index.blob_digest, media_type)
+            self._directory.finish(file, name)
+            with self._lock:
+                self._found.append(name)
+            if media_type:
+                pointer = f"{known_as.diff_id} {known_as.size}".encode()
+                blob = _blob_name(known_as.blob, media_type)
                 self._directory.write(BLOBS, blob, entry.build(_POINTER_FORM, pointer))
             return True
-        except Unstorable as error:
-            self._say(f"layer {index.diff_id} cannot be kept: {error.message}")
         except Unusable as error:
-            with self._lock:
-                if self._writable:
-                    self._warn(str(error))
-                self._writable = False
+            self.stop(str(error))
         return False
 
+    def give_up(self, file: UnfinishedFile) -> None:
+        """Take away what was begun and not kept."""
+        self._directory.give_up(file)
+
+    def stop(self, reason: str) -> None:
+        """Keep nothing more, and say why, once."""
+        with self._lock:
+            if self._writable:
+                self._warn(reason)
+            self._writable = False
+
     def drop_found(self, reason: str) -> None:
-        """Forget every layer that was found: facts of one of them turned out to be damaged."""
+        """Forget every layer that was found or kept: facts of one of them turned out to be damaged."""
         with self._lock:
             for name in self._found:
                 self._drop(LAYERS, name, reason)
             self._found = []
 
     @cached_property
-    def _form(self) -> _Form:
-        return _Form(self._inspector)
+    def form(self) -> LayerForm:
+        """How layers are written."""
+        return LayerForm.of(self._inspector)
 
     def _name(self, diff_id: Digest) -> str:
-        return f"{diff_id.algorithm}-{diff_id.hex}.{self._form.name}"
+        return f"{diff_id.algorithm}-{diff_id.hex}.{self.form.name}"
 
     def _pointed(self, layer: LayerDescriptor) -> tuple[Digest, int] | None:
         assert layer.digest is not None
@@ -150,39 +176,59 @@ class LayerCache:
         return index
 
     def _read(self, file: int, blob: Digest | None, size: int) -> ColumnarLayerIndex:
-        stored = entry.StoredFile(file, self._form.fingerprint)  # lives as long as the facts need it
-        (columns,) = unpack(stored.columns, self._form.columns, stored)
-        check(columns.directories, columns.rows)
-        summary = columns.summary
+        index = self.form.read(file)
         if blob is None:  # an engine sends the tar itself
-            blob, size = summary.diff_id, summary.uncompressed_size
-        summary = replace(summary, blob_digest=blob, compressed_size=size)
-        return ColumnarLayerIndex(summary, columns.directories, columns.rows)
-
-    def _parts(self, index: ColumnarLayerIndex) -> Iterator[bytes]:
-        """The bytes of a layer's file."""
-        columns, outside = pack([_Columns(index.summary, index.directories, index.rows)], self._form.columns)
-        tables = [one for one in outside if isinstance(one, SymbolTable)]
-        stores = {id(one.store): one.store for one in tables}
-        if len(stores) > 1:
-            raise Unstorable("its facts use more than one store")
-        places = sorted({Place(one.offset, one.length) for one in tables})
-        pieces = ((place, store.read(place)) for store in stores.values() for place in places)
-        return entry.build(self._form.fingerprint, columns, pieces)
+            blob, size = index.summary.diff_id, index.summary.uncompressed_size
+        summary = replace(index.summary, blob_digest=blob, compressed_size=size)
+        return ColumnarLayerIndex(summary, index.directories, index.rows)
 
     def _drop(self, kind: str, name: str, reason: str) -> None:
         self._directory.remove(kind, name)
         self._say(f"dropped {kind}/{name}: {reason}")
 
 
-class _Form:
+class LayerForm:
     """How layers are written: by the classes of this program and the version of what looks at files."""
 
     def __init__(self, inspector: str) -> None:
         codecs = Codecs({(Rows, "contents"): Mapping[int, Content]}, outside=(ColumnStore,))
-        self.columns = codecs.of(_Columns)
-        self.fingerprint = entry.fingerprint(codecs.schema(self.columns))
-        self.name = f"{inspector}-{self.fingerprint.hex()[:12]}"
+        self._columns = codecs.of(_Columns)
+        self._fingerprint = entry.fingerprint(codecs.schema(self._columns))
+        self.name = f"{inspector}-{self._fingerprint.hex()[:12]}"
+
+    @classmethod
+    def of(cls, inspector: ContentInspector) -> LayerForm:
+        """The form of what an inspector finds."""
+        return cls(f"{inspector.NAME}-{inspector.VERSION}")
+
+    def write(self, index: ColumnarLayerIndex, writer: entry.PieceWriter) -> None:
+        """Put a layer into the file whose pieces the writer has; pieces that are elsewhere are copied.
+
+        Raises:
+            Unstorable: its facts have no place in the form.
+            NotWritten: the file takes no more.
+        """
+        columns, outside = pack([_Columns(index.summary, index.directories, index.rows)], self._columns)
+        tables = [one for one in outside if isinstance(one, SymbolTable)]
+        stores = {id(one.store): one.store for one in tables}
+        if len(stores) > 1:
+            raise Unstorable("its facts use more than one store")
+        for store in stores.values():
+            if store is not writer:
+                for place in sorted({Place(one.offset, one.length) for one in tables}):
+                    writer.add(place, store.read(place))
+        writer.finish(self._fingerprint, columns)
+
+    def read(self, file: int) -> ColumnarLayerIndex:
+        """The layer that a file has; takes the descriptor.
+
+        Raises:
+            Damaged: it has none.
+        """
+        stored = entry.StoredFile(file, self._fingerprint)  # lives as long as the facts need it
+        (columns,) = unpack(stored.columns, self._columns, stored)
+        check(columns.directories, columns.rows)
+        return ColumnarLayerIndex(columns.summary, columns.directories, columns.rows)
 
 
 def _blob_name(digest: Digest, media_type: str) -> str:

@@ -18,11 +18,11 @@ from imagescan.options import CacheOptions, Message, ScanOptions
 if TYPE_CHECKING:  # what is needed beyond a known answer is imported where it is used
     from pathlib import Path
 
+    from imagescan.cache.drafts import LayerDrafts
     from imagescan.cache.layers import LayerCache
     from imagescan.cache.link_tables import LinkTableCache, RememberedMaps
-    from imagescan.cache.watched_store import WatchedStore
     from imagescan.filesystem.values import RootFilesystem
-    from imagescan.layers.values import ColumnStore, LayerIndex
+    from imagescan.layers.values import LayerIndex
     from imagescan.loader.closure_table import ClosureTable
     from imagescan.loader.environment import ProcessEnvironment
     from imagescan.loader.simulate import Simulation
@@ -48,7 +48,7 @@ class CacheSession:
         self._answers: AnswerCache | None = None
         self._tables: LinkTableCache | None = None
         self._remembered: dict[str, RememberedMaps] = {}
-        self._stores: list[WatchedStore] = []
+        self._drafts: list[LayerDrafts] = []
         self._has_kept = False
         self._has_warned = False
         if wishes is not None:
@@ -61,57 +61,43 @@ class CacheSession:
         if self._directory is None or self._wishes is None:
             return
         self._keep_link_maps()
-        if self._has_kept:
+        if self._has_kept or any(drafts.has_kept for drafts in self._drafts):
             from imagescan.cache.pruning import prune
 
             prune(self._directory, self._wishes.maximum_bytes, self._wishes.maximum_days)
         self._directory.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a cache to use."""
-        return self._directory is not None
 
     def known_layers(self, image: ImageManifest) -> Mapping[int, LayerIndex]:
         """The layers of an image that were read before, by their position."""
         if self._directory is None:
             return {}
         from imagescan.cache.layers import LayerCache
-        from imagescan.content import MAXIMUM_DATABASES, FileInspector
+        from imagescan.content import FileInspector
+        from imagescan.database_budget import DatabaseBudget
 
         self._layers = self._layers or LayerCache(self._directory, FileInspector(), self._say, self._warn)
         read: dict[tuple[object, object], LayerIndex | None] = {}
         known = {}
+        budget = DatabaseBudget()
         for layer in image.layers:
             identity = layer.digest, layer.diff_id
             if identity not in read:
-                read[identity] = self._layers.find(layer)
+                found = self._layers.find(layer)
+                read[identity] = budget.admit(found) if found is not None else None
             found = read[identity]
             if found is not None:
                 known[layer.index] = found
-        if _database_bytes(known) > MAXIMUM_DATABASES:  # reading them together would have stopped there
-            return {}
         for layer in image.layers:
             if layer.index in known:
                 self._say(f"{_name(layer)} is known")
         return known
 
-    def keep_layer(self, image: ImageManifest, index: LayerIndex) -> None:
-        """Keep a layer that was read for an image."""
-        if self._layers is None or self._met_a_limit(index):
-            return
-        for layer in image.layers:
-            by_blob = layer.digest is not None and layer.digest == index.blob_digest
-            if by_blob or (layer.digest is None and layer.diff_id == index.diff_id):
-                self._has_kept |= self._layers.keep(index, layer.media_type if by_blob else "")
-                return
+    def new_drafts(self) -> LayerDrafts:
+        """For the layers of an image that are about to be read; they are kept as soon as they are whole."""
+        from imagescan.cache.drafts import LayerDrafts
 
-    def new_store(self) -> ColumnStore:
-        """A store for the facts of one layer that is to be kept."""
-        from imagescan.cache.watched_store import WatchedStore
-
-        self._stores.append(WatchedStore())
-        return self._stores[-1]
+        self._drafts.append(LayerDrafts(self._layers, self._say))
+        return self._drafts[-1]
 
     def known_report(self, image: ImageManifest, options: ScanOptions) -> ScanReport | None:
         """The report of this very image, if it was judged before under the same wishes and rules."""
@@ -126,7 +112,7 @@ class CacheSession:
     def keep_report(self, image: ImageManifest, options: ScanOptions, report: ScanReport) -> bool:
         """Keep what an image was judged to be; says whether it could be."""
         key = self._answer_key(image, options)
-        if key is None or self._answers is None or any(store.is_full for store in self._stores):
+        if key is None or self._answers is None or self._met_a_limit:
             return False
         kept = self._answers.keep(key, report)
         self._has_kept |= kept
@@ -141,7 +127,7 @@ class CacheSession:
     ) -> tuple[ClosureTable, LinkMaps]:
         """The link maps of the tree that these layers make, known or worked out; all files' problems, and
         single ones."""
-        if self._directory is None or any(store.is_full for store in self._stores):
+        if self._directory is None or self._met_a_limit:
             return simulation.closures(), simulation
         from imagescan.cache.link_tables import LinkTableCache, table_key
 
@@ -174,13 +160,10 @@ class CacheSession:
         self._answers = self._answers or AnswerCache(self._directory, self._say, self._warn)
         return answer_key(image, options)
 
-    def _met_a_limit(self, index: LayerIndex) -> bool:
-        """Whether what could be looked at of a layer depended on this machine or on other layers."""
-        from imagescan.content import TOO_MANY_DATABASES
-
-        return any(store.is_full for store in self._stores) or any(
-            file.reason == TOO_MANY_DATABASES for file in index.unread
-        )
+    @property
+    def _met_a_limit(self) -> bool:
+        """Whether facts are missing that another machine would have."""
+        return any(drafts.met_a_limit for drafts in self._drafts)
 
     def _open(self, directory: Path) -> CacheDirectory | None:
         try:
@@ -201,16 +184,6 @@ class CacheSession:
     def _tell(self, message: Message) -> None:
         if self._on_message is not None:
             self._on_message(message)
-
-
-def _database_bytes(known: Mapping[int, LayerIndex]) -> int:
-    """Compressed bytes of the package databases of these layers."""
-    from imagescan.layers.columns import ColumnarLayerIndex
-    from imagescan.packages.values import DatabaseFile
-
-    layers = (index for index in set(known.values()) if isinstance(index, ColumnarLayerIndex))
-    contents = (content for index in layers for content in index.rows.contents.values())
-    return sum(len(one.packed) for one in contents if isinstance(one, DatabaseFile))
 
 
 def _name(layer: LayerDescriptor) -> str:

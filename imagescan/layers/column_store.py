@@ -7,12 +7,14 @@ Follows no specification. What is kept is read from layers, so its amount is bou
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import Lock
 
 from imagescan.errors import LayerError, LimitExceeded
 from imagescan.layers.values import Place
 
-MAXIMUM_STORED_BYTES = 4 * 1024**3  # of one store; 11,000 ELF files of an image of 10 GB have 300 MB
+MAXIMUM_STORED_BYTES = 4 * 1024**3  # of one layer; 11,000 ELF files of an image of 10 GB have 300 MB
+TOO_MANY_BYTES = f"the symbols of one layer have more than {MAXIMUM_STORED_BYTES >> 30} GiB"
 MAXIMUM_BYTES_IN_MEMORY = 512 * 1024 * 1024  # where no file can be had
 WAITING_BYTES = 64 * 1024  # appended bytes that wait for the next write
 
@@ -41,14 +43,14 @@ class TemporaryColumnStore:
         with self._lock:
             place = Place(self._written + len(self._waiting), len(data))
             if sum(place) > MAXIMUM_STORED_BYTES:
-                raise LimitExceeded(f"the symbols of one image have more than {MAXIMUM_STORED_BYTES} bytes")
+                raise LimitExceeded(TOO_MANY_BYTES)
             if not self._without_file and len(self._waiting) + len(data) > WAITING_BYTES:
                 self._write()
                 if len(data) > WAITING_BYTES and self._write_now(data):
                     return place
             if self._without_file and len(self._waiting) + len(data) > MAXIMUM_BYTES_IN_MEMORY:
                 raise LimitExceeded(
-                    f"the symbols of one image have more than {MAXIMUM_BYTES_IN_MEMORY} bytes, and no"
+                    f"the symbols of one layer have more than {MAXIMUM_BYTES_IN_MEMORY} bytes, and no"
                     " temporary file can take them"
                 )
             self._waiting += data
@@ -78,7 +80,7 @@ class TemporaryColumnStore:
             return False
         try:
             if self._file < 0:
-                self._file = _open_unnamed()
+                self._file = open_unnamed()
             write_at(self._file, data, self._written)
         except OSError:
             self._without_file = True
@@ -122,8 +124,15 @@ def write_at(file: int, data: bytes | bytearray | memoryview, offset: int) -> No
             done += os.pwrite(file, view[done:], offset + done)
 
 
-def _open_unnamed() -> int:
-    """A file for reading and writing that has no name any more."""
+def open_unnamed() -> int:
+    """A file for reading and writing that has no name, in the directory for temporary files.
+
+    Raises:
+        OSError: none can be made.
+    """
+    with suppress(OSError, AttributeError):  # Linux only, and not on every file system
+        directory = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     import tempfile  # costs 10 ms that a scan of known layers need not pay
 
     file, name = tempfile.mkstemp(prefix="imagescan-")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import cache
 from itertools import chain
@@ -78,6 +78,15 @@ def _is_skippable(head: bytes) -> bool:
 
 def _looks_like_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar" or not head.strip(b"\0")
+
+
+def prepare(media_types: Iterable[str]) -> None:
+    """Load what these types are inflated with, so that copies of this process need not."""
+    types = tuple(media_types)
+    if any("zstd" in one for one in types):
+        _zstd_decoder()
+    if any("zstd" not in one for one in types):
+        _gzip_decoder()
 
 
 def inflate(

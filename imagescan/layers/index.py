@@ -53,7 +53,7 @@ def index_layer(
             gives this rather than the damage that its bytes would show.
         CorruptLayer, UnsupportedCompression, LimitExceeded: the layer cannot be read to its end.
     """
-    where = _where(descriptor)
+    where = name_of(descriptor)
     verified = VerifiedStream(
         stream,
         digest=descriptor.digest if descriptor else None,
@@ -189,7 +189,8 @@ def _living(unread: dict[int, UnreadFile], directories: Directories) -> tuple[Un
     return tuple(file for row, file in unread.items() if row in rows)
 
 
-def _where(descriptor: LayerDescriptor | None) -> str:
+def name_of(descriptor: LayerDescriptor | None) -> str:
+    """A layer as errors name it."""
     if descriptor is None:
         return "layer"
     digest = descriptor.digest or descriptor.diff_id

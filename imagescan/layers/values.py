@@ -14,6 +14,7 @@ from typing import NamedTuple, NewType, Protocol
 
 from imagescan.dataclasses import dataclass
 from imagescan.reference import Digest
+from imagescan.sources.values import LayerDescriptor
 
 ImagePath = NewType("ImagePath", str)
 
@@ -70,6 +71,54 @@ class ColumnStore(Protocol):
         Raises:
             LayerError: they can no longer be had.
         """
+        ...
+
+
+class NotWritten(Exception):
+    """A ``LayerDraft`` cannot take what was found; the layer must be read again, into another one."""
+
+
+class LayerDraft(Protocol):
+    """Takes what reading one layer finds, and gives the layer's index back.
+
+    Where ``is_shared`` is true the layer may be read in a copy of the process that made the draft: ``store``
+    and ``write`` are used there, and what ``write`` returns is brought to ``keep``. ``load`` is asked after
+    ``keep``, for the layers of an image in their order.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process may fill it."""
+        ...
+
+    @property
+    def store(self) -> ColumnStore:
+        """Takes what the facts of files keep off the heap. ``append`` may raise ``NotWritten``."""
+        ...
+
+    def write(self, index: LayerIndex) -> bytes:
+        """Take the index of the layer; returns a short note for ``keep``. What its facts keep in another
+        store than this one's is copied.
+
+        Raises:
+            NotWritten: there is no room, or no form, for it.
+        """
+        ...
+
+    def keep(self, note: bytes, layer: LayerDescriptor | None) -> None:
+        """The layer was read as this one of the image (None: as none of it)."""
+        ...
+
+    def load(self) -> LayerIndex:
+        """The index that was written."""
+        ...
+
+    def give_up(self, reason: str) -> None:
+        """It refused; ``on_heap`` takes its place."""
+        ...
+
+    def on_heap(self) -> LayerDraft:
+        """A draft of the same layer that never raises ``NotWritten``, for this process only."""
         ...
 
 

@@ -6,6 +6,7 @@ origin that they are for. Follows RFC 9110, section 15.4.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -54,10 +55,14 @@ class Call:
 
 
 class Transport:
-    """Sends calls for the registry ``host`` through one ``requests`` session."""
+    """Sends calls for the registry ``host`` through one ``requests`` session.
+
+    A copy of this process makes connections of its own: two that read from one would each get a part.
+    """
 
     def __init__(self, session: requests.Session, host: str, options: SourceOptions) -> None:
         self._session = session
+        self._process = os.getpid()
         self._host = host
         self._options = options
 
@@ -85,6 +90,9 @@ class Transport:
         raise SourceError(f"the registry redirects more than {REDIRECT_LIMIT} times")
 
     def _send(self, call: Call, url: str, authorization: str | None) -> requests.Response:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._session.close()  # closes our descriptors only, and says nothing to the other end
         try:
             return self._session.request(
                 call.method,

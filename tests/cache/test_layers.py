@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,9 @@ from imagescan.cache import layers as cached_layers
 from imagescan.content import Content, FileInspector
 from imagescan.elf.facts import ElfFacts
 from imagescan.errors import DigestMismatch, NotFound
-from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.parallel import index_image
 from imagescan.layers.values import ImagePath
+from imagescan.options import ScanOptions
 from imagescan.reports.json_report import plain
 from imagescan.scan import scan
 from imagescan.sources.layout import LayoutSource
@@ -39,7 +42,7 @@ def test_every_entry_and_every_kind_of_fact_comes_back(tmp_path: Path, scans: Ca
     scans(image)
     with open_source(image, SourceOptions()) as source:
         (manifest,) = source.images(None)
-        read = index_image(source, manifest, FileInspector(), new_store=TemporaryColumnStore)
+        read = index_image(source, manifest, FileInspector)
     found = known(scans.directory, image)
     kinds = set()
     for number, layer in enumerate(read):
@@ -184,7 +187,7 @@ def test_a_blob_read_as_another_media_type_is_another_blob(tmp_path: Path, scans
     assert with_another_type != cached_layers._blob_name(layer.digest, layer.media_type)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("place", [0, 12, 40, 90, -1, -30, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("place", [0, 12, 40, -1, -30, -200, 0.5, 0.7, 0.9])
 def test_a_damaged_file_is_dropped_with_a_line_and_made_anew(
     tmp_path: Path, scans: CachedScans, place: float
 ) -> None:
@@ -237,22 +240,65 @@ def test_a_file_put_under_another_layer_s_name_is_not_believed(tmp_path: Path, s
 def test_facts_that_a_limit_of_this_machine_cut_short_are_not_kept(
     tmp_path: Path, scans: CachedScans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = layout(tmp_path / "image")
-    monkeypatch.setattr("imagescan.layers.column_store.MAXIMUM_STORED_BYTES", 10)
-    assert scans(image).report.incomplete
-    monkeypatch.undo()
-    assert not scans(image).report.incomplete
-    assert (scans.known_layers, scans.answered) == (0, False)
+    """An engine's layers, which come only once, wait where there is room for them."""
+    inspected, archive = saved_by_an_engine(tmp_path)
+    with fake_engine() as engine:
+        engine.image("img", inspected, [], archive)
+        monkeypatch.setenv("DOCKER_HOST", engine.address)
+        with monkeypatch.context() as full:
+            full.setattr("imagescan.layers.column_store.MAXIMUM_STORED_BYTES", 10)
+            assert scans("docker:img").report.incomplete
+        assert not scans("docker:img").report.incomplete
+        assert (scans.known_layers, scans.answered) == (0, False)
 
 
-def test_more_databases_than_an_image_may_have_are_read_again(
+def saved_by_an_engine(tmp_path: Path) -> tuple[dict[str, Any], bytes]:
+    """What an engine says of the small image, and what it sends."""
+    manifest = manifest_of(layout(tmp_path / "image"))
+    tars = []
+    for layer in manifest.layers:
+        assert layer.digest
+        blob = (tmp_path / "image" / "blobs" / "sha256" / layer.digest.hex).read_bytes()
+        tars.append(gzip.decompress(blob) if blob.startswith(b"\x1f\x8b") else blob)
+    config = {"Entrypoint": ["/app"]}
+    inspected = {
+        "Id": str(manifest.config_digest),
+        "Os": "linux",
+        "Architecture": "amd64",
+        "Config": config,
+        "RootFS": {"Type": "layers", "Layers": [str(layer.diff_id) for layer in manifest.layers]},
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for number, tar in enumerate(tars):
+            member = tarfile.TarInfo(f"{number}/layer.tar")
+            member.size = len(tar)
+            archive.addfile(member, io.BytesIO(tar))
+    return inspected, buffer.getvalue()
+
+
+def test_databases_that_are_too_much_for_one_image_are_left_out_however_its_layers_are_read(
     tmp_path: Path, scans: CachedScans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = layout(tmp_path / "image")
-    scans(image)
-    monkeypatch.setattr("imagescan.content.MAXIMUM_DATABASES", 1)
-    scans(image, variables=("A=b",))
-    assert scans.known_layers == 0
+    status = b"Package: %s\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
+    image = layout(
+        tmp_path / "image",
+        *(
+            {f"var/lib/dpkg/status.d/{number}": File(status % number.to_bytes(1, "big") * 9)}
+            for number in range(97, 101)
+        ),
+    )
+    monkeypatch.setattr("imagescan.content.MAXIMUM_DATABASES", 100)
+    cold = scans(image).report
+    assert [one.path for one in cold.incomplete] == [
+        f"/var/lib/dpkg/status.d/{number}" for number in (99, 100)
+    ]
+    assert scans(image, variables=("A=b",)).report.incomplete == cold.incomplete
+    assert scans.known_layers == 4
+    scans.files("layers")[1].unlink()
+    assert scans(image, variables=("A=c",)).report.incomplete == cold.incomplete
+    assert scans.known_layers == 3
+    assert scan(image, ScanOptions(platform="linux/amd64"))[0].report.incomplete == cold.incomplete
 
 
 def test_what_is_used_stays_and_what_is_not_goes_first(tmp_path: Path) -> None:

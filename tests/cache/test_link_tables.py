@@ -94,7 +94,7 @@ def test_a_variable_of_the_loader_is_another_question(image: str, scans: CachedS
 def layers_of(image: str) -> tuple[LayerIndex, ...]:
     with open_source(image, SourceOptions()) as source:
         (manifest,) = source.images(None)
-        return index_image(source, manifest, FileInspector())
+        return index_image(source, manifest, FileInspector)
 
 
 def test_loaders_ask_for_no_other_variables_than_the_key_covers(image: str) -> None:

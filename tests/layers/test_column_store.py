@@ -24,12 +24,17 @@ def assert_keeps(store: TemporaryColumnStore) -> None:
     assert [place.length for place in places] == [len(piece) for piece in PIECES]
 
 
+def put_temporary_files_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_pieces_come_back_and_leave_no_name_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    put_temporary_files_in(tmp_path, monkeypatch)
     before = open_files()
     store = TemporaryColumnStore()
     assert_keeps(store)
@@ -37,6 +42,18 @@ def test_pieces_come_back_and_leave_no_name_behind(tmp_path: Path, monkeypatch: 
     assert open_files() == before + 1
     del store
     assert open_files() == before
+
+
+def test_where_no_file_can_be_without_a_name_it_loses_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_temporary_files_in(tmp_path, monkeypatch)
+    monkeypatch.delattr(os, "O_TMPFILE")
+    before = open_files()
+    store = TemporaryColumnStore()
+    assert_keeps(store)
+    assert list(tmp_path.iterdir()) == []
+    assert open_files() == before + 1
 
 
 def test_a_few_bytes_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +66,7 @@ def test_a_few_bytes_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_without_a_directory_for_temporary_files_pieces_stay_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    put_temporary_files_in(tmp_path / "missing", monkeypatch)
     before = open_files()
     store = TemporaryColumnStore()
     assert_keeps(store)
@@ -58,7 +75,7 @@ def test_without_a_directory_for_temporary_files_pieces_stay_in_memory(
 
 def test_on_a_full_disk_pieces_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """``/dev/full`` refuses every write with ENOSPC, as the kernel does."""
-    monkeypatch.setattr(column_store, "_open_unnamed", lambda: os.open("/dev/full", os.O_RDWR))
+    monkeypatch.setattr(column_store, "open_unnamed", lambda: os.open("/dev/full", os.O_RDWR))
     assert_keeps(TemporaryColumnStore())
 
 
@@ -79,12 +96,12 @@ def test_both_amounts_have_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(column_store, "MAXIMUM_STORED_BYTES", 1000)
     store = TemporaryColumnStore()
     place = store.append(bytes(900))
-    with pytest.raises(LimitExceeded, match="more than 1000 bytes"):
+    with pytest.raises(LimitExceeded, match="more than 4 GiB"):
         store.append(bytes(101))
     assert store.read(place) == bytes(900)
     monkeypatch.undo()
     monkeypatch.setattr(column_store, "MAXIMUM_BYTES_IN_MEMORY", 2 * WAITING_BYTES)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    put_temporary_files_in(tmp_path / "missing", monkeypatch)
     store = TemporaryColumnStore()
     store.append(bytes(2 * WAITING_BYTES))
     with pytest.raises(LimitExceeded, match="no temporary file"):
