@@ -6,7 +6,6 @@ Both are read before any image is, so that a mistake in them costs no scan.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,8 @@ class Allowances:
         """The reports of one run with their findings parted; waivers first, then the baseline."""
         parted = tuple(reports)
         if self.waivers:
+            from datetime import UTC, datetime
+
             from imagescan.rules.waivers import waive
 
             parted = waive(parted, self.waivers, datetime.now(UTC).date())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -131,7 +129,7 @@ class Context:
 def complaint(error: BaseException, environment: Mapping[str, str], image: str = "") -> str:
     """What standard error says of an error; with IMAGESCAN_DEBUG=1 its traceback before it."""
     debug = environment.get("IMAGESCAN_DEBUG", "") not in ("", "0")
-    details = "".join(traceback.format_exception(error)) if debug else ""
+    details = _traceback(error) if debug else ""
     known = isinstance(error, ImageScanError)
     text = str(error) if known else f"{type(error).__name__}: {str(error)[:500]}"
     if image and not _names(text, image):
@@ -139,6 +137,12 @@ def complaint(error: BaseException, environment: Mapping[str, str], image: str =
     hint = "" if debug else "; set IMAGESCAN_DEBUG=1 for details"
     bug = "" if known else f" (this is a bug in imagescan{hint})"
     return f"{details}imagescan: error: {visible(text)}{bug}\n"
+
+
+def _traceback(error: BaseException) -> str:
+    from traceback import format_exception
+
+    return "".join(format_exception(error))
 
 
 def _names(text: str, image: str) -> bool:
@@ -163,7 +167,11 @@ def width(environment: Mapping[str, str], stream: TextIO) -> int:
     columns = environment.get("COLUMNS", "")
     if columns.isdecimal() and 0 < int(columns) < 10_000:
         return int(columns)
-    return shutil.get_terminal_size().columns if stream.isatty() else 80
+    if not stream.isatty():
+        return 80
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def write_file(path: Path, text: str) -> None:

@@ -7,8 +7,6 @@ different names look equal (UTS #39).
 
 from __future__ import annotations
 
-import unicodedata
-
 from imagescan.patterns import pattern
 
 # Cc control, Cf format (bidirectional and zero-width), Cs surrogate, Co private use,
@@ -42,8 +40,10 @@ def without_surrogates(text: str) -> str:
 
 
 def _visible_character(character: str) -> str:
+    from unicodedata import category as category_of  # a megabyte of tables that plain text does not need
+
     code = ord(character)
-    category = unicodedata.category(character)
+    category = category_of(character)
     if category in _ESCAPED_CATEGORIES or code in _INVISIBLE or (category == "Zs" and code != 0x20):
         return _escape(code)
     return character

@@ -10,24 +10,24 @@ import os
 import re
 from itertools import takewhile
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING
 
 from imagescan.errors import InvalidReference, NotFound, UsageError
 from imagescan.patterns import pattern
 from imagescan.reference import DOCKER_HUB, ImageReference
-from imagescan.sources.archive import ArchiveFormat, ArchiveSource
-from imagescan.sources.directory import DirectorySource
-from imagescan.sources.engine import EngineKind, EngineSource, engine_addresses, sdk_is_installed
 from imagescan.sources.layout import INDEX_FILE, LAYOUT_MARKER, LayoutSource
 from imagescan.sources.options import SourceOptions
-from imagescan.sources.plain_name import OpenSource, PlainNameSource
-from imagescan.sources.unpack import looks_like_archive
 from imagescan.sources.values import ImageSource
+
+if TYPE_CHECKING:  # each kind of source is imported where one of it is opened
+    from imagescan.sources.archive import ArchiveFormat
+    from imagescan.sources.engine import EngineKind
+    from imagescan.sources.plain_name import OpenSource
 
 __all__ = ["SourceOptions", "evidence_of", "open_source"]
 
-_ENGINES: tuple[EngineKind, ...] = get_args(EngineKind)
-_ARCHIVES: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
+_ENGINES: tuple[EngineKind, ...] = ("docker", "podman")
+_ARCHIVES: tuple[ArchiveFormat, ...] = ("oci-archive", "docker-archive")
 _TRANSPORTS = {
     "registry": "NAME", "docker": "NAME", "podman": "NAME", "oci": "DIR", "oci-archive": "FILE",
     "docker-archive": "FILE", "dir": "ROOT",
@@ -98,17 +98,27 @@ def _by_transport(transport: str, rest: str, options: SourceOptions) -> ImageSou
         return _registry(rest, options)
     for kind in _ENGINES:
         if transport == kind:
+            from imagescan.sources.engine import EngineSource
+
             return EngineSource(kind, _engine_name(rest), options)
     for format in _ARCHIVES:
         if transport == format:
+            from imagescan.sources.archive import ArchiveSource
+
             path, name = _split_path(rest)
             return ArchiveSource(path, name, format)
     if transport == "oci":
         path, name = _split_path(rest)
         return LayoutSource(path, name)
     if transport == "dir":
-        return DirectorySource(Path(rest))
+        return _directory(Path(rest))
     return None
+
+
+def _directory(path: Path) -> ImageSource:
+    from imagescan.sources.directory import DirectorySource
+
+    return DirectorySource(path)
 
 
 def _registry(name: str, options: SourceOptions) -> ImageSource:
@@ -146,8 +156,10 @@ def _by_path(text: str) -> ImageSource | None:
         if (path / LAYOUT_MARKER).exists() or (path / INDEX_FILE).exists():
             return LayoutSource(path)
         if any((path / name).is_dir() for name in _ROOT_DIRECTORIES):
-            return DirectorySource(path)
+            return _directory(path)
     elif is_path_only or _looks_like_archive(path) or not _is_reference(text):
+        from imagescan.sources.archive import ArchiveSource
+
         return ArchiveSource(path)
     if not is_path_only and _is_reference(text):
         return None
@@ -159,6 +171,8 @@ def _by_path(text: str) -> ImageSource | None:
 
 
 def _looks_like_archive(path: Path) -> bool:
+    from imagescan.sources.unpack import looks_like_archive
+
     try:
         with path.open("rb") as file:
             return looks_like_archive(file.read(_HEAD_SIZE))
@@ -175,11 +189,15 @@ def _is_reference(text: str) -> bool:
 
 
 def _by_name(text: str, options: SourceOptions) -> ImageSource:
+    from imagescan.sources.plain_name import PlainNameSource
+
     ImageReference.parse(text)
     return PlainNameSource(_running_engines(text, options), lambda: _registry(text, options))
 
 
 def _running_engines(name: str, options: SourceOptions) -> tuple[OpenSource, ...]:
+    from imagescan.sources.engine import EngineSource, engine_addresses, sdk_is_installed
+
     if not sdk_is_installed():
         return ()
     return tuple(
