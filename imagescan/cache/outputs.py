@@ -30,15 +30,16 @@ Evidence = tuple[tuple[str, str], ...]
 """Absolute path and SHA-256 (or ``ABSENT``) of each file of the host that an answer was made from."""
 
 
-def question_key(words: Sequence[str], environment: Mapping[str, str]) -> str:
-    """The name under which the output of a command line is kept."""
+def question_key(words: Sequence[str], environment: Mapping[str, str], terminals: Sequence[str]) -> str:
+    """The name under which the output of a command line is kept; ``terminals`` say what the standard streams
+    are."""
     relevant = sorted(
         f"{name}={value}"
         for name, value in environment.items()
         if name.startswith(_PREFIX) or name in _VARIABLES
     )
     machine = os.uname().machine  # decides which image of an index is meant
-    parts = repr((program_identity(), machine, os.getcwd(), list(words), relevant))  # noqa: PTH109
+    parts = repr((program_identity(), machine, os.getcwd(), list(words), relevant, list(terminals)))  # noqa: PTH109
     return sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 

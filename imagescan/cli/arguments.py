@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from imagescan.cli.options import OPTIONS, Kind, Option
 from imagescan.errors import UsageError
@@ -46,6 +47,10 @@ COMMANDS = tuple(_POSITIONALS)
 ACTIONS = {"rules": ("list", "test", "docs"), "cache": ("info", "prune", "clear")}
 
 
+# argparse makes a formatter for each option that it is given, and one without a width asks the terminal.
+_UNSHOWN: Any = partial(argparse.RawDescriptionHelpFormatter, width=80)
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of leaving, and guesses what a wrong word was meant to be."""
 
@@ -60,12 +65,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         UsageError: an unknown option (with the nearest known one), a missing or surplus word.
         SystemExit: after ``--help`` or ``--version`` was shown.
     """
-    common = _Parser(prog="imagescan", add_help=False, allow_abbrev=False)
-    _add_options(common, OPTIONS)
-    _, rest = common.parse_known_args(arguments)
-    command = rest[0] if rest and rest[0] in COMMANDS else "scan"
+    command = _command(arguments)
     words = list(arguments)
-    if rest and rest[0] in COMMANDS:
+    if command is None:
+        command = "scan"
+    else:
         words.remove(command)
     namespace, unknown = _parser(command).parse_known_intermixed_args(words)
     if unknown:
@@ -78,12 +82,22 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return namespace
 
 
+def _command(arguments: Sequence[str]) -> str | None:
+    """The command, if the first word that is no option nor an option's value is one."""
+    if not set(COMMANDS).intersection(arguments):
+        return None
+    common = _Parser(prog="imagescan", add_help=False, allow_abbrev=False, formatter_class=_UNSHOWN)
+    _add_options(common, OPTIONS)
+    _, rest = common.parse_known_args(arguments)
+    return rest[0] if rest and rest[0] in COMMANDS else None
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="imagescan" if command == "scan" else f"imagescan {command}",
         description=_DESCRIPTION if command == "scan" else None,
         epilog=_EPILOG if command == "scan" else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_UNSHOWN,
         allow_abbrev=False,
     )
     for name, shown, count in _POSITIONALS[command]:
@@ -95,6 +109,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     parser.add_argument("-V", "--version", action="version", version=f"imagescan {__version__}")
     _add_options(parser, OPTIONS)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

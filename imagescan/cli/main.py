@@ -119,13 +119,16 @@ def _show_links(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - arg
 
 
 def _scan(image: str, options: ScanOptions) -> tuple[ScannedImage, ...]:
-    import logging
-    import warnings
+    from imagescan.scan import scan
+    from imagescan.sources.select import is_local
 
     if not os.environ.get("IMAGESCAN_DEBUG"):
-        # Libraries that talk to registries and engines would write to standard error on their own.
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-    from imagescan.scan import scan
+        import warnings
 
+        warnings.simplefilter("ignore")
+        if not all(map(is_local, filter(None, (image, options.rebase, options.base)))):
+            import logging
+
+            # Libraries that talk to registries and engines would write to standard error on their own.
+            logging.disable(logging.CRITICAL)
     return scan(image, options)

@@ -74,7 +74,8 @@ def scan_with_progress(context: Context, image: str) -> tuple[ScannedImage, ...]
     settings = context.settings
     if settings.no_progress or settings.quiet or not context.stderr.isatty():
         return context.scan(image, options)
-    progress = ProgressLine(context.stderr, width(context.environment, context.stderr))
+    stream = context.stderr if context.recording is None else context.recording.unrecorded
+    progress = ProgressLine(stream, width(context.environment, stream))
     try:
         return context.scan(
             image, replace(options, on_progress=progress, on_message=progress.above(context.note))

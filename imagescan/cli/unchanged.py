@@ -35,10 +35,10 @@ _OFF = ("", "0", "false", "no", "off")
 def answer(words: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Write what was written to the same question before; the exit code, or None if it must be worked out."""
     directory = _cache_directory(words, environment)
-    if directory is None or _seen_by_somebody(sys.stdout, sys.stderr):
+    if directory is None:
         return None
     try:
-        found = find_output(directory, question_key(words, environment))
+        found = find_output(directory, question_key(words, environment, _terminals(sys.stdout, sys.stderr)))
     except OSError:  # no working directory
         return None
     if found is None:
@@ -66,9 +66,10 @@ def _cache_directory(words: Sequence[str], environment: Mapping[str, str]) -> st
     return f"{home}/.cache/imagescan" if home.startswith("/") else None
 
 
-def _seen_by_somebody(*streams: TextIO) -> bool:
-    """Whether a person looks: then widths, colours and progress depend on the terminal."""
-    return any(stream.isatty() for stream in streams)
+def _terminals(*streams: TextIO) -> list[str]:
+    """The width of each stream that a person looks at, which decides where lines end and whether there are
+    colours; "" for the others."""
+    return [str(os.get_terminal_size(one.fileno()).columns) if one.isatty() else "" for one in streams]
 
 
 class Recording:
@@ -77,12 +78,13 @@ class Recording:
     def __init__(
         self, words: Sequence[str], environment: Mapping[str, str], out: TextIO, errors: TextIO
     ) -> None:
-        self.possible = not _seen_by_somebody(out, errors)
+        self.possible = True
         self._copies = StringIO(), StringIO()
         self.stdout: TextIO = out
         self.stderr: TextIO = errors
+        self.unrecorded = errors  # for what vanishes again: progress
         try:
-            self._key = question_key(words, environment)
+            self._key = question_key(words, environment, _terminals(out, errors))
         except OSError:  # no working directory
             self.possible = False
         if self.possible:

@@ -62,6 +62,11 @@ def open_source(text: str, options: SourceOptions) -> ImageSource:
     return source if source is not None else _by_name(text, options)
 
 
+def is_local(text: str) -> bool:
+    """Whether a name says by its transport that neither a registry nor an engine is asked."""
+    return text.partition(":")[0] in ("oci", "dir", *_ARCHIVES)
+
+
 def _check_named(transport: str, rest: str) -> None:
     """Refuse a transport without a name, and what looks like an image of a transport's name with a tag.
 

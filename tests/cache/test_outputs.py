@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +58,26 @@ class Processes:
             command, cwd=self.directory, env={**base, "PYTHONPATH": root, **environment}, capture_output=True
         )
         return done.returncode, done.stdout, done.stderr
+
+    def at_terminal(self, columns: int, *words: str, errors_too: bool = False) -> tuple[int, bytes]:
+        """Exit code and what a terminal of this width is sent."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagescan", *words, "--platform", "linux/amd64"],
+            cwd=self.directory,
+            env={**self.environment, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs if errors_too else subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # how Linux says that nobody has the other end open
+            while data := os.read(ours, 100_000):
+                shown += data
+        os.close(ours)
+        return process.wait(), shown
 
     @property
     def kept(self) -> int:
@@ -246,19 +270,26 @@ def test_damage_to_what_was_kept_is_no_answer(imagescan: Processes, image: str) 
         assert file.read_bytes() == data
 
 
-def test_a_person_at_a_terminal_is_answered_for_the_terminal(imagescan: Processes, image: str) -> None:
+def test_a_person_at_a_terminal_is_answered_for_that_terminal(imagescan: Processes, image: str) -> None:
     imagescan(image)
     imagescan.spoil()
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "imagescan", image, "--platform", "linux/amd64"]
-    done = subprocess.run(
-        command, cwd=imagescan.directory, env=imagescan.environment, stdout=theirs, stderr=subprocess.PIPE
-    )
-    os.close(theirs)
-    shown = os.read(ours, 100_000)
-    os.close(ours)
-    assert done.returncode == 1
-    assert SPOILED not in shown
+    code, narrow = imagescan.at_terminal(60, image)
+    assert code == 1
+    assert SPOILED.strip() not in narrow
+    assert b"\x1b[" in narrow
+    assert imagescan.at_terminal(60, image, "--no-cache") == (1, narrow)
+    assert imagescan.at_terminal(60, image) == (1, narrow)
+    imagescan.spoil()
+    assert SPOILED.strip() in imagescan.at_terminal(60, image)[1]
+    assert SPOILED.strip() not in imagescan.at_terminal(61, image)[1]
+
+
+def test_progress_is_no_part_of_what_is_written_again(imagescan: Processes, image: str) -> None:
+    first = imagescan.at_terminal(60, image, errors_too=True)
+    again = imagescan.at_terminal(60, image, errors_too=True)
+    assert b"\r\x1b[K" in first[1]
+    assert b"\r\x1b[K" not in again[1]
+    assert first[1].rpartition(b"\r\x1b[K")[2] == again[1]
 
 
 def test_hostile_text_is_escaped_the_same_way(imagescan: Processes, tmp_path: Path) -> None:
