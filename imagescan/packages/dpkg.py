@@ -7,7 +7,7 @@ dpkg-divert(1) describe the formats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imagescan.dataclasses import dataclass
 from imagescan.packages.values import (
@@ -21,8 +21,10 @@ from imagescan.patterns import pattern
 # A package in one of these states has no files of its own.
 _WITHOUT_FILES = frozenset({"not-installed", "config-files"})
 _DEPENDING, _OPTIONAL = ("Pre-Depends", "Depends"), ("Recommends", "Suggests")
-_WANTED = frozenset({"Package", "Status", "Version", "Architecture", "Source", *_DEPENDING, *_OPTIONAL})
-_RELATED = pattern(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
+_WANTED = ("Package", "Status", "Version", "Architecture", "Source", *_DEPENDING, *_OPTIONAL)
+_STARTS = tuple((name, f"\n{name}:") for name in _WANTED)
+# A line that is no field, or that is blank and yet not empty.
+_UNUSUAL = pattern(r"\n(?:[^ \t#\n:][^:\n]*|[^\S\n]+)(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +61,40 @@ def read_status(data: bytes) -> Iterator[Package]:
             fields.get("Architecture", ""),
             source,
             PackageManager.DPKG,
-            *_related(fields),
+            ",".join(filter(None, map(fields.get, _DEPENDING))),
+            ",".join(filter(None, map(fields.get, _OPTIONAL))),
         )
 
 
-def _related(fields: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The packages that relationship fields (deb822; Debian Policy 7.1) name as needed, and as wanted."""
-    needed = dict.fromkeys(name for field in _DEPENDING for name in _RELATED.findall(fields.get(field, "")))
-    wanted = (name for field in _OPTIONAL for name in _RELATED.findall(fields.get(field, "")))
-    return tuple(needed), tuple(dict.fromkeys(name for name in wanted if name not in needed))
+def _paragraphs(data: bytes) -> Iterator[Mapping[str, str]]:
+    """The wanted fields of each paragraph."""
+    text = data.decode("utf-8", "surrogateescape")
+    if _UNUSUAL.search(f"\n{text}"):
+        yield from _read_lines(text)
+        return
+    for paragraph in text.split("\n\n"):
+        fields = _read_fields(f"\n{paragraph}\n")
+        if "Package" in fields:
+            yield fields
+        else:  # no field at all, or too few of them
+            yield from _read_lines(paragraph)
 
 
-def _paragraphs(data: bytes) -> Iterator[dict[str, str]]:
+def _read_fields(paragraph: str) -> dict[str, str]:
+    """The wanted fields of a paragraph between line ends, in which each line is usual. The first counts."""
+    fields = {}
+    for name, start in _STARTS:
+        found = paragraph.find(start)
+        if found >= 0:
+            found += len(start)
+            fields[name] = paragraph[found : paragraph.find("\n", found)].strip()
+    return fields
+
+
+def _read_lines(text: str) -> Iterator[Mapping[str, str]]:
+    """The paragraphs of any text, line by line."""
     fields: dict[str, str] = {}
-    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+    for line in text.split("\n"):
         if not line.strip():
             if fields:
                 yield fields
@@ -86,15 +108,19 @@ def _paragraphs(data: bytes) -> Iterator[dict[str, str]]:
         yield fields
 
 
+def read_lines(data: bytes) -> list[str]:
+    """The lines of an ``info/PACKAGE.list``: its paths, and whatever else is in it."""
+    return data.decode("utf-8", "surrogateescape").split("\n")
+
+
 def read_list(data: bytes) -> list[str]:
     """The absolute paths of an ``info/PACKAGE.list``."""
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    return [line for line in lines if line.startswith("/") and line != "/."]
+    return [line for line in read_lines(data) if line.startswith("/") and line != "/."]
 
 
 def read_checksums(data: bytes) -> list[str]:
     """The absolute paths of a ``PACKAGE.md5sums``: all that distroless images keep of lists."""
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    lines = read_lines(data)
     return [f"/{path}" for _, separator, path in (line.partition("  ") for line in lines) if separator]
 
 
@@ -104,7 +130,7 @@ def read_diversions(data: bytes) -> tuple[Diversion, ...]:
     Raises:
         DamagedDatabase: a group that is cut short.
     """
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    lines = read_lines(data)
     if lines[-1] == "":
         lines.pop()
     if len(lines) % 3:

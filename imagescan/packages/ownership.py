@@ -8,21 +8,15 @@ diversions are taken into account.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from imagescan.dataclasses import dataclass, field
+from imagescan.dataclasses import dataclass
 from imagescan.filesystem.values import RootFilesystem
 from imagescan.packages import dpkg
 from imagescan.packages.apk import read_installed
+from imagescan.packages.paths import LateOwners, Owners, PathList, PathTable, fits
 from imagescan.packages.rpm import read_packages
-from imagescan.packages.values import (
-    MAXIMUM_PATH_CHARACTERS,
-    MAXIMUM_PATHS,
-    DamagedDatabase,
-    DatabaseFile,
-    InstalledPackage,
-    Package,
-)
+from imagescan.packages.values import DamagedDatabase, DatabaseFile, InstalledPackage, Package
 
 DPKG_DIRECTORY = "/var/lib/dpkg"
 APK_DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
@@ -39,169 +33,173 @@ class UnreadDatabase:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class Ownership:
-    """The image's packages, in the order of its databases, and whose each path is."""
+    """The image's packages, in the order of its databases, and whose each path is.
 
-    packages: tuple[Package, ...] = ()
-    unread: tuple[UnreadDatabase, ...] = ()
-    _owners: Mapping[str, Package] = field(default_factory=dict, repr=False)
-    _libraries: Mapping[str, tuple[Package, ...]] = field(default_factory=dict, repr=False)
-    _merged: tuple[tuple[str, str], ...] = ()
+    ``unread`` is what could not be read of the databases. ``merged`` are the real prefixes of top
+    directories that are links, and as what databases list them.
+    """
+
+    def __init__(
+        self,
+        packages: Sequence[Package] = (),
+        unread: Sequence[UnreadDatabase] = (),
+        owners: Owners | None = None,
+        merged: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.packages, self.unread = tuple(packages), tuple(unread)
+        self._owners, self._merged = owners or PathTable(), merged
 
     def owner(self, path: str) -> Package | None:
         """The package that brought the file at a canonical path; also of a file that is gone since."""
-        found = self._owners.get(path)
-        if found is not None:
-            return found
-        for real, listed in self._merged:
-            if path.startswith(real):
-                found = self._owners.get(listed + path[len(real) :])
-                if found is not None:
-                    return found
+        table = self._owners.table(path)
+        for listed in spellings(path, self._merged):
+            found = table.owners.get(listed)
+            if found is not None:
+                return found
         return None
 
     def bringing(self, name: str) -> tuple[Package, ...]:
         """The installed packages that brought a shared library of this file name."""
-        return self._libraries.get(name, ())
+        return self._owners.table().libraries.get(name, ())
 
 
 def read_ownership(filesystem: RootFilesystem) -> Ownership:
     """Read every package database of the image. What is damaged is left out and told."""
-    table = _Table()
-    table.take(f"{DPKG_DIRECTORY}/status", _read_dpkg(filesystem))
+    has_others = any(_data(filesystem, path) is not None for path in APK_DATABASES)
+    if not has_others and next(_rpm_databases(filesystem), None) is None:
+        late = _read_late(filesystem)
+        if late is not None:
+            return late
+    return _read_at_once(filesystem)
+
+
+def _read_late(filesystem: RootFilesystem) -> Ownership | None:
+    """What dpkg says, its lists unread until somebody asks for a path; None where they may be too long."""
+    packages: list[Package] = []
+    lists: list[tuple[Package, PathList]] = []
+    unread: list[UnreadDatabase] = []
+    try:
+        for package, paths in _read_dpkg(filesystem):
+            packages.append(package)
+            if paths is not None:
+                lists.append((package, paths))
+    except DamagedDatabase as error:
+        unread.append(UnreadDatabase(f"{DPKG_DIRECTORY}/status", error.message))
+    if not fits(paths for _, paths in lists):
+        return None
+    diversions = _diversions(filesystem, unread)
+    merged = _merged(filesystem)
+
+    def likely() -> Iterator[str]:
+        for entry in filesystem.contents():
+            yield from spellings(entry.path, merged)
+
+    return Ownership(packages, unread, LateOwners(lists, diversions, likely), merged)
+
+
+def _read_at_once(filesystem: RootFilesystem) -> Ownership:
+    """What all databases say, within the limits."""
+    packages: list[Package] = []
+    unread: list[UnreadDatabase] = []
+    table = PathTable()
+
+    def take(database: str, found: Iterable[InstalledPackage]) -> None:
+        try:
+            for one in found:
+                packages.append(one.package)
+                table.add(one.paths, one.package)
+        except DamagedDatabase as error:
+            unread.append(UnreadDatabase(database, error.message))
+
+    listed = _read_dpkg(filesystem)
+    take(
+        f"{DPKG_DIRECTORY}/status",
+        (InstalledPackage(one, paths.paths if paths else ()) for one, paths in listed),
+    )
     for path in APK_DATABASES:
         data = _data(filesystem, path)
         if data is not None:
-            table.take(path, read_installed(data))
+            take(path, read_installed(data))
             break
-    for path, packages in _read_rpm(filesystem):
-        table.take(path, packages)
-    for diversion in table.guard(f"{DPKG_DIRECTORY}/diversions", lambda: _diversions(filesystem)):
+    for path in _rpm_databases(filesystem):
+        log = _data(filesystem, f"{path}-wal") or b""
+        take(path, read_packages(_data(filesystem, path) or b"", log))
+    for diversion in _diversions(filesystem, unread):
         table.divert(diversion)
-    return Ownership(
-        tuple(table.packages), tuple(table.unread), table.owners, table.libraries, _merged(filesystem)
-    )
+    return Ownership(packages, unread, table, _merged(filesystem))
 
 
-class _Table:
-    """Collects packages and paths within the limits."""
-
-    def __init__(self) -> None:
-        self.packages: list[Package] = []
-        self.unread: list[UnreadDatabase] = []
-        self.owners: dict[str, Package] = {}
-        self.libraries: dict[str, tuple[Package, ...]] = {}
-        self._characters = 0
-        self._shared: dict[str, list[Package]] = {}
-
-    def take(self, database: str, packages: Iterable[InstalledPackage]) -> None:
-        """Add every package of one database, up to what is damaged."""
-        try:
-            for installed in packages:
-                self.packages.append(installed.package)
-                paths = installed.paths
-                if isinstance(paths, list) and self._has_room(paths):
-                    self._add_all(paths, installed.package)
-                    continue
-                for path in paths:
-                    self._add(path, installed.package)
-        except DamagedDatabase as error:
-            self.unread.append(UnreadDatabase(database, error.message))
-
-    def _has_room(self, paths: Sequence[str]) -> bool:
-        """Whether so many paths more stay within the limits."""
-        return (
-            len(self.owners) + len(paths) <= MAXIMUM_PATHS
-            and self._characters + sum(map(len, paths)) <= MAXIMUM_PATH_CHARACTERS
-        )
-
-    def _add_all(self, paths: Sequence[str], package: Package) -> None:
-        """``_add`` for each path, where no limit is near; a dictionary does it in a loop of its own."""
-        self._characters += sum(map(len, paths))
-        for path in filter(self.owners.__contains__, paths):
-            self._shared.setdefault(path, [self.owners[path]]).append(package)
-        self.owners.update(dict.fromkeys(paths, package))
-        for path in paths:
-            if ".so" in path:
-                self._add_library(path, package)
-
-    def _add(self, path: str, package: Package) -> None:
-        self._characters += len(path)
-        if len(self.owners) >= MAXIMUM_PATHS or self._characters > MAXIMUM_PATH_CHARACTERS:
-            raise DamagedDatabase("more files than a package database may have")
-        before = self.owners.get(path)
-        if before is not None:
-            self._shared.setdefault(path, [before]).append(package)
-        self.owners[path] = package
-        if ".so" in path:
-            self._add_library(path, package)
-
-    def _add_library(self, path: str, package: Package) -> None:
-        name = path.rpartition("/")[2]
-        self.libraries[name] = (*self.libraries.get(name, ())[-8:], package)
-
-    def guard(
-        self, database: str, read: Callable[[], tuple[dpkg.Diversion, ...]]
-    ) -> tuple[dpkg.Diversion, ...]:
-        """The diversions, or none and a remark."""
-        try:
-            return read()
-        except DamagedDatabase as error:
-            self.unread.append(UnreadDatabase(database, error.message))
-            return ()
-
-    def divert(self, diversion: dpkg.Diversion) -> None:
-        """At the diverted path lies the diverting package's file; where it was moved to, the others'."""
-        owners = self._shared.get(diversion.path) or [
-            one for one in (self.owners.get(diversion.path),) if one is not None
-        ]
-        by = {one.name == diversion.package: one for one in owners}
-        if False in by:
-            self.owners[diversion.moved_to] = by[False]
-        if True in by:
-            self.owners[diversion.path] = by[True]
-        else:
-            self.owners.pop(diversion.path, None)
+def spellings(path: str, merged: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A canonical path, and as what databases may list it."""
+    yield path
+    for real, listed in merged:
+        if path.startswith(real):
+            yield listed + path[len(real) :]
 
 
-def _read_dpkg(filesystem: RootFilesystem) -> Iterator[InstalledPackage]:
-    names = frozenset(_children(filesystem, f"{DPKG_DIRECTORY}/info"))
+def _read_dpkg(filesystem: RootFilesystem) -> Iterator[tuple[Package, PathList | None]]:
+    """Each package, and the file that lists its paths."""
+    info = f"{DPKG_DIRECTORY}/info"
+    names = frozenset(_children(filesystem, info))
+    kept = _kept_files(filesystem, info)
     data = _data(filesystem, f"{DPKG_DIRECTORY}/status")
     for package in dpkg.read_status(data) if data else ():
         name = next((name for name in dpkg.list_name(package) if name in names), None)
-        listed = _data(filesystem, f"{DPKG_DIRECTORY}/info/{name}") if name else None
-        yield InstalledPackage(package, dpkg.read_list(listed) if listed else ())
+        listed = (kept.get(name) or _file(filesystem, f"{info}/{name}")) if name else None
+        yield package, PathList(listed, dpkg.read_lines) if listed else None
     directory = f"{DPKG_DIRECTORY}/status.d"
     for name in _children(filesystem, directory):
         data = None if name.endswith(".md5sums") else _data(filesystem, f"{directory}/{name}")
         for package in dpkg.read_status(data) if data else ():
-            sums = _data(filesystem, f"{directory}/{name}.md5sums")
-            yield InstalledPackage(package, dpkg.read_checksums(sums) if sums else ())
+            sums = _file(filesystem, f"{directory}/{name}.md5sums")
+            yield package, PathList(sums, dpkg.read_checksums) if sums else None
 
 
-def _diversions(filesystem: RootFilesystem) -> tuple[dpkg.Diversion, ...]:
-    return dpkg.read_diversions(_data(filesystem, f"{DPKG_DIRECTORY}/diversions") or b"")
+def _kept_files(filesystem: RootFilesystem, directory: str) -> dict[str, DatabaseFile]:
+    """The database files in a directory, by name; not those that links in it lead to."""
+    entry = filesystem.resolve(directory).entry
+    found = {}
+    for one in filesystem.contents() if entry is not None else ():
+        if isinstance(one.content, DatabaseFile):
+            place, _, name = one.path.rpartition("/")
+            if entry is not None and place == entry.path:
+                found[name] = one.content
+    return found
 
 
-def _read_rpm(filesystem: RootFilesystem) -> Iterator[tuple[str, Iterator[InstalledPackage]]]:
+def _diversions(filesystem: RootFilesystem, unread: list[UnreadDatabase]) -> tuple[dpkg.Diversion, ...]:
+    """The diversions, or none and a remark."""
+    path = f"{DPKG_DIRECTORY}/diversions"
+    try:
+        return dpkg.read_diversions(_data(filesystem, path) or b"")
+    except DamagedDatabase as error:
+        unread.append(UnreadDatabase(path, error.message))
+        return ()
+
+
+def _rpm_databases(filesystem: RootFilesystem) -> Iterator[str]:
+    """The canonical path of the database that rpm would use in each directory, every one once."""
     seen: set[str] = set()
     for directory in RPM_DIRECTORIES:
         for name in RPM_DATABASES:
             entry = filesystem.resolve(f"{directory}/{name}").entry
-            data = _data(filesystem, f"{directory}/{name}")
-            if entry is not None and data and entry.path not in seen:
+            if entry is not None and _data(filesystem, entry.path) and entry.path not in seen:
                 seen.add(entry.path)
-                log = _data(filesystem, f"{entry.path}-wal") or b""
-                yield entry.path, read_packages(data, log)
+                yield entry.path
                 break
 
 
 def _data(filesystem: RootFilesystem, path: str) -> bytes | None:
     """The bytes of a kept database file, None where there is none."""
+    found = _file(filesystem, path)
+    return found.data if found is not None else None
+
+
+def _file(filesystem: RootFilesystem, path: str) -> DatabaseFile | None:
     entry = filesystem.resolve(path).entry
     content = entry.content if entry is not None else None
-    return content.data if isinstance(content, DatabaseFile) else None
+    return content if isinstance(content, DatabaseFile) else None
 
 
 def _children(filesystem: RootFilesystem, directory: str) -> tuple[str, ...]:

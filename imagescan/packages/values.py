@@ -8,12 +8,15 @@ from enum import StrEnum
 
 from imagescan.dataclasses import dataclass
 from imagescan.errors import ImageScanError, LimitExceeded
+from imagescan.patterns import pattern
 
 MAXIMUM_DATABASE = 128 << 20  # bytes of one database file; rpm's of 3,000 packages has 100 MiB
 MAXIMUM_PACKAGES = 100_000
 MAXIMUM_PATHS = 4_000_000  # files of all packages together
 MAXIMUM_PATH_CHARACTERS = 256 << 20  # a directory may be named once and hold a million files
 MAXIMUM_PATH = 4096  # characters; Linux's PATH_MAX
+
+_RELATED = pattern(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
 
 
 class DamagedDatabase(ImageScanError):
@@ -31,16 +34,29 @@ class PackageManager(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Package:
     """One installed package. ``source`` is the name of the source package that it was built from;
-    ``version`` is whole, with epoch and revision; unknown texts are empty. ``needed`` are the names of
-    packages that it depends on, ``optional`` those that it only recommends or suggests (dpkg only)."""
+    ``version`` is whole, with epoch and revision; unknown texts are empty. ``depends`` and ``suggests``
+    are the relationship fields (deb822; Debian Policy 7.1; dpkg only) that ``needed`` and ``optional`` read.
+    """
 
     name: str
     version: str
     architecture: str
     source: str
     manager: PackageManager
-    needed: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    depends: str = ""
+    suggests: str = ""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The names of packages that it depends on, alternatives too."""
+        return tuple(dict.fromkeys(_RELATED.findall(self.depends)))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The names of packages that it only recommends or suggests."""
+        needed = self.needed
+        wanted = dict.fromkeys(_RELATED.findall(self.suggests))
+        return tuple(name for name in wanted if name not in needed)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} ({self.manager})"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 
 import pytest
 
 from imagescan.options import ScanOptions
+from imagescan.packages import dpkg, paths
 from imagescan.packages.ownership import Ownership, read_ownership
-from imagescan.packages.values import Package, PackageManager
+from imagescan.packages.paths import LateOwners, PathTable
+from imagescan.packages.values import DamagedDatabase, Package, PackageManager
 from imagescan.scan import scan
 from tests.oracle.roots import root
 from tests.packages.scene import filesystem
@@ -111,6 +114,82 @@ def test_distroless_keeps_a_status_and_checksums_for_each_package() -> None:
         )
     )
     assert str(found.owner("/usr/lib/libdemo.so.1")) == "libdemo1 2 (dpkg)"
+
+
+SHARED = {
+    f"{INFO}/shadow-demo.list": b"/usr/bin/demo\n/usr/bin/demo\n/lib/libdemo.so.1\n/etc/ld.so.d/x\n",
+    "/var/lib/dpkg/diversions": b"/usr/bin/demo\n/usr/bin/demo.distrib\nshadow-demo\n",
+    "/usr/bin/demo": b"#!/bin/sh\n",
+    "/lib/libdemo.so.1": b"#!/bin/sh\n",
+}
+
+
+def owners(found: Ownership, paths: Iterable[str]) -> list[Package | None]:
+    return [found.owner(path) for path in paths]
+
+
+def test_owners_are_the_same_whether_lists_are_read_when_asked_for_or_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = ownership(**SHARED)
+    monkeypatch.setattr("imagescan.packages.ownership.fits", lambda _: False)
+    at_once = ownership(**SHARED)
+    assert isinstance(late._owners, LateOwners) and isinstance(at_once._owners, PathTable)
+    asked = [
+        "/usr/bin/demo",
+        "/lib/libdemo.so.1",
+        "/usr/bin/demo.distrib",
+        "/etc/ld.so.d/x",
+        "/etc/gone",
+        "/.",
+    ]
+    assert owners(late, asked) == owners(at_once, asked) != [None] * len(asked)
+    assert [*map(late.bringing, ("libdemo.so.1", "x", "demo"))] == [
+        *map(at_once.bringing, ("libdemo.so.1", "x", "demo"))
+    ]
+    assert (late.packages, late.unread) == (at_once.packages, at_once.unread)
+
+
+@pytest.mark.parametrize("limit", ["MAXIMUM_PATHS", "MAXIMUM_PATH_CHARACTERS"])
+def test_lists_that_may_be_too_long_are_read_at_once(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(paths, limit, 3)
+    assert "more files" in ownership().unread[0].reason
+
+
+USUAL = STATUS.decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USUAL,
+        USUAL.replace("\n\n", "\n\n\n# a comment\n\n"),
+        USUAL.replace("\n\n", "\n \t\n"),
+        USUAL.replace("\n\n", "\n\x1c\n\n"),
+        USUAL.replace("Version: 2\n", "Version: 2\nVersion: 3\nPackage: other"),
+        USUAL.replace("Status: install ok installed\n", "status: x\n Package: y\n"),
+        f"\n\n {USUAL}",
+        f": odd\n\n{USUAL}",
+        f"{USUAL}\nno field",
+        f"{USUAL}\n\nno field\nPackage: z\n",
+        "",
+    ],
+)
+def test_a_status_is_read_by_paragraphs_as_it_is_read_by_lines(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    quick = outcome(text)
+    monkeypatch.setattr(dpkg, "_paragraphs", lambda data: dpkg._read_lines(data.decode()))
+    assert quick == outcome(text)
+
+
+def outcome(text: str) -> tuple[list[Package], str]:
+    packages: list[Package] = []
+    try:
+        packages.extend(dpkg.read_status(text.encode()))
+    except DamagedDatabase as error:
+        return packages, error.message
+    return packages, ""
 
 
 @pytest.mark.parametrize(

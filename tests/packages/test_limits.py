@@ -6,7 +6,7 @@ import pytest
 
 from imagescan import content
 from imagescan.errors import LimitExceeded
-from imagescan.packages import apk, dpkg, ownership, rpm, rpm_header, values
+from imagescan.packages import apk, dpkg, paths, rpm, rpm_header, values
 from imagescan.packages.ownership import read_ownership
 from imagescan.packages.values import DamagedDatabase, DatabaseFile
 from tests.packages.scene import filesystem, ndb_database
@@ -27,7 +27,7 @@ def test_too_many_packages(monkeypatch: pytest.MonkeyPatch, module: object, path
 
 @pytest.mark.parametrize("limit", ["MAXIMUM_PATHS", "MAXIMUM_PATH_CHARACTERS"])
 def test_too_many_files(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(ownership, limit, 1)
+    monkeypatch.setattr(paths, limit, 1)
     found = read_ownership(filesystem({"/lib/apk/db/installed": INSTALLED}))
     assert "more files" in found.unread[0].reason
 
