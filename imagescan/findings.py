@@ -52,6 +52,9 @@ class TrailLine:
     detail: str = ""
 
 
+SET = "set"  # the action of an instruction that makes no layer (``Blame``)
+
+
 @dataclass(frozen=True, slots=True)
 class Blame:
     """The layer that caused it: ``action`` is added, replaced, removed or hid; ``path`` what it

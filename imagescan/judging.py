@@ -41,11 +41,11 @@ from imagescan.overrides import described
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
-from imagescan.sources.history import builder_of, history_note
 from imagescan.sources.values import ImageManifest
 from imagescan.startup.chain import environment
 from imagescan.startup.credentials import configured_user
 from imagescan.startup.processes import in_process
+from imagescan.subject import named, subject_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class ImageScan:
     """
 
     report: ScanReport
+    _manifest: ImageManifest = field(repr=False)
     _facts: ImageFacts = field(repr=False)
     _simulation: Simulation = field(repr=False)
     evidence: tuple[tuple[str, str], ...] | None = None
@@ -69,7 +70,7 @@ class ImageScan:
 
     def history(self, path: str) -> tuple[Blame, ...]:
         """What each layer did to a path, lowest layer first; empty if none ever had it."""
-        layers = self._facts.manifest.layers
+        layers = self._manifest.layers
         return tuple(
             Blame(
                 event.layer,
@@ -91,22 +92,22 @@ def judge_image(
 ) -> ImageScan:
     """Judge one image on the CPU that the caller states; without one, on the least that its platform
     has, and where the image has libraries for better ones on these too."""
-    filesystem = merge(layers)
+    subject, filesystem = subject_of(manifest), merge(layers)
     machine = stated_machine(options)
     bundles = rulebook[1].bundles
-    facts, simulation = _gather(manifest, layers, filesystem, machine, bundles, cache)
+    facts, simulation = _gather(subject, layers, filesystem, machine, bundles, cache)
     findings = judge(facts, *rulebook)
     levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
         better = replace(machine, cpu=levels)
-        best, _ = _gather(manifest, layers, filesystem, better, bundles, cache, simulation)
+        best, _ = _gather(subject, layers, filesystem, better, bundles, cache, simulation)
         findings = both_answers(findings, judge(best, *rulebook), levels)
     report = replace(
         _report(facts, layers, findings),
         overrides=described(options),
         remarks=tuple(_remarks(facts, options)),
     )
-    return ImageScan(report, facts, simulation)
+    return ImageScan(named(report, manifest), manifest, facts, simulation)
 
 
 def _gather(
@@ -182,6 +183,7 @@ def _report(facts: ImageFacts, layers: tuple[LayerIndex, ...], findings: tuple[F
 
 
 def _summary(facts: ImageFacts, layers: tuple[LayerIndex, ...]) -> ImageSummary:
+    """Which subject was judged; ``named`` says which image."""
     manifest = facts.manifest
     return ImageSummary(
         reference=manifest.reference,
@@ -205,8 +207,6 @@ def _summary(facts: ImageFacts, layers: tuple[LayerIndex, ...]) -> ImageSummary:
             for promised, read in zip(manifest.layers, layers, strict=True)
         ),
         history_aligned=manifest.history_aligned,
-        history_note=history_note(manifest),
-        builder=builder_of(manifest.config),
     )
 
 

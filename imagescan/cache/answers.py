@@ -2,7 +2,7 @@
 
 A manifest and the caller's options enter, a key leaves that covers all that can change the report; a
 report enters or leaves under it. What the user allows (waivers, baseline, threshold) is applied after,
-and the name that the image was asked by is the asker's.
+and names, digests, labels and the instructions of layers are those of the image that is asked for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from imagescan.cache.directory import CacheDirectory
 from imagescan.cache.identity import folder_digest, program_identity
 from imagescan.cache.value_files import Say, ValueFiles
-from imagescan.dataclasses import fields, is_dataclass, replace
+from imagescan.dataclasses import fields, is_dataclass
 from imagescan.findings import ScanReport
 from imagescan.options import ScanOptions
 from imagescan.sources.values import ImageManifest
+from imagescan.subject import named, subject_of
 
 ANSWERS = "answers"
 
@@ -41,8 +42,7 @@ def answer_key(manifest: ImageManifest, options: ScanOptions) -> str | None:
         wishes.pop(name)
     if None in rules or _names_a_path(wishes.values()):
         return None
-    image = replace(manifest, reference="", index_digest=None)
-    parts = (program_identity(), rules, sorted(wishes.items()), image)
+    parts = (program_identity(), rules, sorted(wishes.items()), subject_of(manifest))
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -67,11 +67,11 @@ class AnswerCache:
     def __init__(self, directory: CacheDirectory, say: Say, warn: Say) -> None:
         self._files = ValueFiles(directory, ANSWERS, ScanReport, say, warn)
 
-    def find(self, key: str, reference: str) -> ScanReport | None:
-        """The report that was kept under a key, as of the image that is named so now."""
+    def find(self, key: str, manifest: ImageManifest) -> ScanReport | None:
+        """The report that was kept under a key, as one on this image."""
         for report in self._files.read(key):
             assert isinstance(report, ScanReport)
-            return replace(report, image=replace(report.image, reference=reference))
+            return named(report, manifest)
         return None
 
     def keep(self, key: str, report: ScanReport) -> bool:

@@ -104,7 +104,7 @@ class CacheSession:
         key = self._answer_key(image, options)
         if key is None or self._answers is None:
             return None
-        report = self._answers.find(key, image.reference)
+        report = self._answers.find(key, image)
         if report is not None:
             self._say(f"the answer for {image.digest or image.config_digest} is known")
         return report

@@ -14,12 +14,11 @@ from imagescan.archives.values import outer_path
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts
 from imagescan.filesystem.values import FileEntry, PathEvent
-from imagescan.findings import Blame
+from imagescan.findings import SET, Blame
 from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.patterns import pattern
 
 MAXIMUM_CANDIDATES = 400  # paths whose history is asked for one cause
-SET = "set"  # what an ENV instruction does to a variable
 
 # The classic builder writes "/bin/sh -c #(nop)  ENV A=b", BuildKit, Buildah and Kaniko "ENV A=b".
 _ENV = pattern(r"(?:/bin/sh -c )?(?:#\(nop\)\s+)?ENV\s+(.*)", re.DOTALL)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from imagescan.facts import ImageFacts
-from imagescan.findings import Blame
-from imagescan.rules.blame import SET
+from imagescan.findings import SET, Blame
 
 
 def blame_instruction(facts: ImageFacts, instruction: str, word: str = "") -> tuple[Blame, ...]:

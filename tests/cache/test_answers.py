@@ -15,8 +15,11 @@ from imagescan.cache.answers import OPTIONS_WITHOUT_EFFECT, answer_key
 from imagescan.cli.main import run
 from imagescan.cli.options import FORMATS
 from imagescan.options import CacheOptions, ScanOptions
+from imagescan.reference import Platform
+from imagescan.rules.detectors.page_sizes import LARGEST_PAGE
 from imagescan.scan import scan
-from imagescan.sources.values import ImageManifest
+from imagescan.sources.values import ImageConfig, ImageManifest
+from imagescan.subject import CAUSES_NAME_LAYERS
 from tests.cache.images import CachedScans, layout, manifest_of
 
 
@@ -104,7 +107,7 @@ def test_diff_says_the_same_with_known_answers(command: CommandLine, image: str,
 def test_a_changed_image_is_judged_again(tmp_path: Path) -> None:
     scans = CachedScans(tmp_path / "cache")
     scans(layout(tmp_path / "image"))
-    scans(layout(tmp_path / "image", config={"Labels": {"a": "b"}}))
+    scans(layout(tmp_path / "image", config={"Cmd": ["x"]}))
     assert not scans.answered
 
 
@@ -151,12 +154,24 @@ def test_each_option_changes_the_key_or_is_listed_as_without_effect(
     assert changes is (name not in OPTIONS_WITHOUT_EFFECT)
 
 
+NAMES = ("reference", "digest", "config_digest", "index_digest", "annotations")
+CHANGED_PARTS = {
+    "layers": (),
+    "platform": Platform("linux", "s390x"),
+    "config": ImageConfig(Platform("linux", "amd64"), cmd=("another",)),
+}
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(ImageManifest)])
 def test_each_part_of_the_manifest_changes_the_key_but_for_names(manifest: ImageManifest, name: str) -> None:
-    other: object = (manifest.layers[0],) if name == "layers" else f"another {name}"
-    changed = replace(manifest, **{name: other})
+    other = CHANGED_PARTS.get(name, f"another {name}")
+    changed = replace(manifest, **{name: other})  # type: ignore[arg-type]
     same = answer_key(changed, ScanOptions()) == answer_key(manifest, ScanOptions())
-    assert same is (name in ("reference", "index_digest"))
+    assert same is (name in NAMES)
+
+
+def test_the_instruction_of_a_layer_counts_where_causes_are_grouped_by_it() -> None:
+    assert set(LARGEST_PAGE) == CAUSES_NAME_LAYERS
 
 
 def test_an_option_that_names_a_file_of_the_host_is_never_answered(manifest: ImageManifest) -> None:

@@ -14,7 +14,7 @@ from imagescan.cli.main import run
 from imagescan.layers import parallel
 from samples import build
 from samples.oci import File, ImageBuilder, write_layout
-from tests.cache.images import CachedScans, layout
+from tests.cache.images import CachedScans, base_layer, layout, program_layer
 from tests.oracle.roots import root
 from tests.requirements import require_root
 from tests.sources.faulty_registry import FaultyRegistry
@@ -69,6 +69,53 @@ def test_a_real_root_file_system(tmp_path: Path) -> None:
     image.layer({"etc/ld.so.conf.d/x.conf": File(b"/opt/x\n")}, created_by="RUN x")
     found = every_way(f"oci:{write_layout(tmp_path / 'layout', {'latest': image})}", tmp_path)
     assert set(found) == {found[0]}
+
+
+def instructed(directory: Path, more: str = "", config: dict[str, object] | None = None) -> str:
+    """An image with findings that name layers and instructions, all but ENV with ``more`` to them."""
+    entrypoint = {"Entrypoint": ["/app"], "Env": ["LD_PRELOAD=/no.so"]}
+    image = ImageBuilder("linux/amd64", {**entrypoint, **(config or {})})
+    image.layer(base_layer(), created_by=f"FROM debian{more}")
+    image.instruction("ENV LD_PRELOAD=/no.so")
+    image.layer(program_layer("libgone.so.2"), created_by=f"COPY app{more}")
+    image.instruction(f"ARG x{more}")
+    return f"oci:{write_layout(directory, {'latest': image})}"
+
+
+def answered(image: str, cache: Path) -> bool:
+    """Whether the report is known."""
+    return "the answer for" in imagescan(image, cache, "-v")[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "config"),
+    [
+        (" # again", {}),
+        (" # jib-maven-plugin", {}),
+        ("", {"Labels": {"io.buildpacks.lifecycle.metadata": "x"}, "ExposedPorts": {"80/tcp": {}}}),
+    ],
+)
+def test_an_image_that_differs_in_names_only_has_the_known_answer_under_its_own(
+    tmp_path: Path, more: str, config: dict[str, object]
+) -> None:
+    one, other = instructed(tmp_path / "one"), instructed(tmp_path / "other", more, config)
+    cold = imagescan(other, tmp_path / "none", "--no-cache")
+    assert cold[1] != imagescan(one, tmp_path / "cache")[1].replace("one", "other")
+    assert answered(other, tmp_path / "cache")
+    assert imagescan(other, tmp_path / "cache") == cold
+
+
+def test_an_instruction_that_a_finding_names_makes_another_answer(tmp_path: Path) -> None:
+    one, other = instructed(tmp_path / "one"), tmp_path / "other"
+    imagescan(one, tmp_path / "cache")
+    image = ImageBuilder("linux/amd64", {"Entrypoint": ["/app"], "Env": ["LD_PRELOAD=/no.so"]})
+    image.layer(base_layer(), created_by="FROM debian")
+    image.layer(program_layer("libgone.so.2"), created_by="COPY app")
+    image.instruction("ENV A=b LD_PRELOAD=/no.so")
+    name = f"oci:{write_layout(other, {'latest': image})}"
+    found = imagescan(name, tmp_path / "cache")
+    assert "ENV A=b" in found[1]
+    assert found == imagescan(name, tmp_path / "none", "--no-cache")
 
 
 def test_a_registry_is_asked_for_manifest_and_config_only_when_the_layers_are_known(tmp_path: Path) -> None:
