@@ -11,11 +11,11 @@ The two paths differ only where a layer put names below a symlink of a lower lay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from imagescan.dataclasses import dataclass, field
 from imagescan.filesystem.values import FileEntry
-from imagescan.layers.values import EntryKind, ImagePath, LayerEntry, LayerIndex
+from imagescan.layers.values import EntryKind, FileWithContent, ImagePath, LayerEntry, LayerIndex
 
 Part = tuple[int, str]
 
@@ -121,6 +121,37 @@ class Overlay:
                     seen.add(name)
             waiting |= self._removed_in(layer, source)
         return sorted(seen)
+
+    def visible(
+        self, directory: Directory, layer: int, source: str, files: Iterable[FileWithContent]
+    ) -> Iterator[FileEntry]:
+        """Those regular files of a layer's directory that no other layer hides; remembered for look-ups."""
+        if self.settled.moved or (layer, source) not in directory.parts:
+            for one in files:
+                found = self.look_up(directory, one.name)
+                if found is not None and found[0].layer == layer and found[0].content is one.content:
+                    yield found[0]
+            return
+        hidden: set[str] = set()
+        for other, place in directory.parts[: directory.parts.index((layer, source))]:
+            hidden.update(self.layers[other].children(ImagePath(place)), self._removed_in(other, place))
+        known, path = directory.found, directory.path
+        for name, kind, (mode, uid, gid), size, serial, capability, content in files:
+            if name not in hidden:
+                entry = FileEntry(
+                    ImagePath(f"{path}/{name}"),
+                    kind,
+                    mode,
+                    uid,
+                    gid,
+                    size,
+                    (layer, serial),
+                    layer,
+                    "",
+                    capability,
+                    content,
+                )
+                yield known.setdefault(name, (entry, None))[0]  # type: ignore[index]
 
     def compose(self, directory: Directory, name: str) -> tuple[FileEntry, Directory | None] | None:
         """``look_up`` without memory."""

@@ -106,17 +106,12 @@ class MergedFilesystem:
     def _find_contents(self) -> Iterator[FileEntry]:
         overlay = self._overlay
         found = {entry.path: entry for entry in self._linked()}
-        directories: dict[str, Directory | None] = {}
         for number, layer in enumerate(overlay.layers):
-            for source, content in layer.contents():
-                above, _, name = overlay.settled.location(number, source).rpartition("/")
-                if above not in directories:
-                    place = overlay.at(above)
-                    directories[above] = place[1] if place else None
-                directory = directories[above]
-                visible = overlay.look_up(directory, name) if directory else None
-                if visible is not None and visible[0].layer == number and visible[0].content is content:
-                    found[visible[0].path] = visible[0]
+            for source, files in layer.contents_by_directory():
+                place = overlay.at(overlay.settled.location(number, source))
+                if place is not None and place[1] is not None:
+                    for entry in overlay.visible(place[1], number, source, files):
+                        found[entry.path] = entry
         return (found[path] for path in sorted(found))
 
     def _linked(self) -> Iterator[FileEntry]:

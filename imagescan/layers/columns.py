@@ -9,15 +9,17 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import compress, count
 
 from imagescan.dataclasses import dataclass
 from imagescan.layers.header import Attributes
 from imagescan.layers.paths import decode
-from imagescan.layers.values import EntryKind, ImagePath, LayerEntry, UnreadFile
+from imagescan.layers.values import EntryKind, FileWithContent, ImagePath, LayerEntry, UnreadFile
 from imagescan.reference import Digest
 
 IMPLICIT = 0x80  # set in the kind column: a directory that no tar entry names
 _KIND_MASK = 0x0F
+_KINDS = {int(kind): kind for kind in EntryKind}  # a look-up takes a fifth of making one of a number
 _MAXIMUM_OPEN_NAMES = 65_536  # names of directories that are kept unpacked for look-ups
 
 # A symlink's size column says where its target stands in ``targets``: offset << 16 | length.
@@ -132,20 +134,49 @@ class ColumnarLayerIndex:
     def contents(self) -> Iterator[tuple[ImagePath, object]]:
         """Path and facts of each file that the inspector kept, in no particular order."""
         wanted = self.rows.contents
-        rows = self.directories.rows
-        number = 0
+        for directory, rows in self._rows_with_contents():
+            prefix = f"{directory}/" if directory else ""
+            for name, row in rows:
+                yield ImagePath(prefix + name), wanted[row]
+
+    def contents_by_directory(self) -> Iterator[tuple[ImagePath, list[FileWithContent]]]:
+        """The files that the inspector kept something of, each directory once."""
+        kinds, sizes, numbers = self.rows.kinds, self.rows.sizes, self.rows.attributes
+        table, contents = self.rows.attribute_table, self.rows.contents
+        serials, capabilities = self.rows.serials, self.rows.capabilities
+        for directory, rows in self._rows_with_contents():
+            yield (
+                directory,
+                [
+                    FileWithContent(
+                        name,
+                        _KINDS[kinds[row] & _KIND_MASK],
+                        table[numbers[row]],
+                        sizes[row],
+                        serials.get(row, row),
+                        capabilities.get(row),
+                        contents[row],
+                    )
+                    for name, row in rows
+                ],
+            )
+
+    def _rows_with_contents(self) -> Iterator[tuple[ImagePath, list[tuple[str, int]]]]:
+        """Names and rows of the files with facts, by directory."""
+        first, rows = self.directories.first, self.directories.rows
+        positions = compress(count(), map(self.rows.contents.__contains__, rows))
+        number, end = -1, 0
         names: tuple[str, ...] = ()
-        named = -1
-        for position, row in enumerate(rows):
-            if row not in wanted:
-                continue
-            while self.directories.first[number + 1] <= position:
-                number += 1
-            if named != number:
-                names, named = self._names(number), number
-            directory = self.directories.paths[number]
-            name = names[position - self.directories.first[number]]
-            yield ImagePath(f"{directory}/{name}" if directory else name), wanted[row]
+        found: list[tuple[str, int]] = []
+        for position in positions:
+            if position >= end:
+                if found:
+                    yield self.directories.paths[number], found
+                number = bisect_right(first, position) - 1
+                names, found, end = self._names(number), [], first[number + 1]
+            found.append((names[position - first[number]], rows[position]))
+        if found:
+            yield self.directories.paths[number], found
 
     def children(self, directory: ImagePath) -> tuple[str, ...]:
         """Names directly under a directory, sorted, whiteouts not included."""
@@ -230,7 +261,7 @@ class ColumnarLayerIndex:
     def _entry(self, path: ImagePath, row: int) -> LayerEntry:
         rows = self.rows
         code = rows.kinds[row]
-        kind = EntryKind(code & _KIND_MASK)
+        kind = _KINDS[code & _KIND_MASK]
         mode, uid, gid = rows.attribute_table[rows.attributes[row]]
         size = rows.sizes[row]
         target = ""

@@ -179,6 +179,21 @@ class LayerEntry:
     content: object | None = None
 
 
+class FileWithContent(NamedTuple):
+    """What a layer says of a file of which the inspector kept something; see ``LayerEntry``.
+
+    ``attributes`` are mode, uid and gid.
+    """
+
+    name: str
+    kind: EntryKind
+    attributes: tuple[int, int, int]
+    size: int
+    serial: int
+    capability: bytes | None
+    content: object
+
+
 @dataclass(frozen=True, slots=True)
 class UnreadFile:
     """A file of a layer whose facts could not be had, and why (one sentence)."""
@@ -247,6 +262,10 @@ class LayerIndex(Protocol):
 
     def contents(self) -> Iterator[tuple[ImagePath, object]]:
         """Path and facts of each file that the inspector kept, without going through all entries."""
+        ...
+
+    def contents_by_directory(self) -> Iterator[tuple[ImagePath, list[FileWithContent]]]:
+        """The same files with their attributes, each directory once."""
         ...
 
     def implicit_directories(self) -> tuple[ImagePath, ...]:
