@@ -176,7 +176,9 @@ class CacheDirectory:
             if create:
                 with suppress(FileExistsError):
                     os.mkdir(kind, 0o700, dir_fd=self._root)
-            self._kinds[kind] = open_directory(kind, self._root)
+            opened = open_directory(kind, self._root)
+            if self._kinds.setdefault(kind, opened) != opened:  # another thread was faster
+                os.close(opened)
         return self._kinds[kind]
 
     def _mark(self) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from imagescan.cache.session import CacheSession
 from imagescan.judging import ImageScan
+from imagescan.layers import parallel
 from imagescan.layers.values import LayerIndex
 from imagescan.options import CacheOptions, Message, ScanOptions
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
@@ -18,6 +23,7 @@ from imagescan.sources.select import SourceOptions, open_source
 from imagescan.sources.values import ImageManifest
 from samples.oci import File, ImageBuilder, write_layout
 
+WAYS = ("here", "threads", "processes")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
@@ -100,6 +106,17 @@ class CachedScans:
 
     def files(self, kind: str) -> list[Path]:
         return sorted((self.directory / kind).iterdir())
+
+
+@contextmanager
+def read_by(way: str) -> Iterator[None]:
+    """Layers are read so, whatever their size and whatever threads a test runner has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "usable_processors", lambda: 1 if way == "here" else 2)
+        patch.setattr(parallel, "may_fork", lambda: way == "processes")
+        patch.setattr(parallel, "SMALL_LAYER_BYTES", 0)
+        patch.setattr(parallel, "WORTH_PROCESSES_BYTES", 0)
+        yield
 
 
 def manifest_of(image: str) -> ImageManifest:

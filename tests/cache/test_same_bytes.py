@@ -1,20 +1,19 @@
-"""A cold, a warm, a serial scan and one without cache give the same JSON, byte for byte."""
+"""A cold scan, a warm one, one without cache, and layers read by one process, by threads or by several
+processes give the same JSON, byte for byte."""
 
 from __future__ import annotations
 
 import io
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from imagescan.cli.main import run
-from imagescan.layers import parallel
 from samples import build
 from samples.oci import File, ImageBuilder, write_layout
-from tests.cache.images import CachedScans, base_layer, layout, program_layer
+from tests.cache.images import WAYS, CachedScans, base_layer, layout, program_layer, read_by
 from tests.oracle.roots import root
 from tests.requirements import require_root
 from tests.sources.faulty_registry import FaultyRegistry
@@ -30,10 +29,9 @@ def imagescan(image: str, cache: Path, *words: str) -> tuple[int, str, str]:
     return run(words, {}, ROOT, out, errors), out.getvalue(), errors.getvalue()
 
 
-def serial(image: str, cache: Path) -> tuple[int, str, str]:
-    """One layer after the other in one thread."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "index_image", partial(parallel.index_image, workers=1))
+def read_somewhere(way: str, image: str, cache: Path) -> tuple[int, str, str]:
+    """One layer after the other in one thread, or each in a thread or a process of its own."""
+    with read_by(way):
         return imagescan(image, cache)
 
 
@@ -42,7 +40,7 @@ def every_way(image: str, directory: Path) -> list[tuple[int, str, str]]:
     cache = directory / "cache"
     found = [
         imagescan(image, directory / "none", "--no-cache"),
-        serial(image, directory / "serial"),
+        *(read_somewhere(way, image, directory / way) for way in WAYS),
         imagescan(image, cache),  # cold
         imagescan(image, cache),  # the report is known
     ]
