@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from imagescan.errors import RuleError
 from imagescan.patterns import pattern
 from imagescan.rules.detectors import DETECTORS
-from imagescan.rules.document import RuleDocument, read_document
+from imagescan.rules.document import EXAMPLES, RuleDocument, read_document
 from imagescan.rules.knowledge import Knowledge, LibraryPackages, TableReader, read_knowledge, read_table
-from imagescan.rules.yaml_reader import MAXIMUM_DOCUMENT
+from imagescan.rules.prepared import FILE, PreparedDocuments, prepare
+from imagescan.rules.yaml_reader import MAXIMUM_DOCUMENT, Parse, read_yaml
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -50,7 +51,7 @@ def load_rules(directories: Iterable[Path] = (), *, with_examples: bool = True) 
 @cache
 def builtin_rules(*, with_examples: bool = True) -> tuple[RuleDocument, ...]:
     """The rules that come with imagescan: from the installed package, else from the checkout."""
-    return read_folder(_builtin(), with_examples=with_examples)
+    return read_folder(_builtin(), with_examples=with_examples, parse=_prepared().parse)
 
 
 def _builtin() -> Traversable:
@@ -79,10 +80,29 @@ def load_knowledge(directories: Iterable[Path] = ()) -> Knowledge:
 @cache
 def builtin_knowledge() -> Knowledge:
     """What comes with imagescan."""
-    return read_data(_builtin() / DATA)
+    return read_data(_builtin() / DATA, _prepared().parse)
 
 
-def read_data(folder: Path | Traversable) -> Knowledge:
+@cache
+def _prepared() -> PreparedDocuments:
+    return PreparedDocuments(partial(_read_prepared, _builtin() / FILE))
+
+
+def _read_prepared(file: Path | Traversable) -> str:
+    return file.read_text("utf-8") if file.is_file() else ""
+
+
+def prepared_builtin() -> tuple[Path | Traversable, str]:
+    """Where the prepared file of the built-in documents is, and what is to be in it."""
+    folder = _builtin()
+    texts = ((name, _read(path, name)) for path, name in _documents(folder, "", MAXIMUM_DEPTH))
+    is_data = f"{DATA}/"
+    return folder / FILE, prepare(
+        (text, None if name.startswith(is_data) else EXAMPLES) for name, text in texts
+    )
+
+
+def read_data(folder: Path | Traversable, parse: Parse = read_yaml) -> Knowledge:
     """Every document of one data folder; library tables (``ID/VERSION_ID.libraries``) are only listed.
 
     Raises:
@@ -90,7 +110,7 @@ def read_data(folder: Path | Traversable) -> Knowledge:
     """
     knowledge = Knowledge()
     for path, name in _documents(folder, f"{DATA}/", 0):
-        knowledge = knowledge.joined(read_knowledge(_read(path, name), name))
+        knowledge = knowledge.joined(read_knowledge(_read(path, name), name, parse))
     tables: dict[tuple[str, str], TableReader] = {}
     for child in folder.iterdir():
         for file in child.iterdir() if child.is_dir() and _NAME.fullmatch(child.name) else ():
@@ -111,7 +131,9 @@ def find_rule(rules: Iterable[RuleDocument], name: str) -> RuleDocument | None:
     return by_id or next((rule for rule in listed if name in rule.aliases), None)
 
 
-def read_folder(folder: Path | Traversable, *, with_examples: bool = True) -> tuple[RuleDocument, ...]:
+def read_folder(
+    folder: Path | Traversable, *, with_examples: bool = True, parse: Parse = read_yaml
+) -> tuple[RuleDocument, ...]:
     """Every document below one folder, ordered by id.
 
     Raises:
@@ -124,7 +146,7 @@ def read_folder(folder: Path | Traversable, *, with_examples: bool = True) -> tu
     for path, name in _documents(folder, "", MAXIMUM_DEPTH):
         if name.startswith(f"{DATA}/"):
             continue
-        rule = read_document(_read(path, name), name, by_name, with_examples=with_examples)
+        rule = read_document(_read(path, name), name, by_name, with_examples=with_examples, parse=parse)
         if rule.id in rules:
             raise RuleError(
                 f"the rule {rule.id} is already in {rules[rule.id].source}",

@@ -19,11 +19,11 @@ from imagescan.patterns import pattern
 from imagescan.rules.conditions import Condition
 from imagescan.rules.detectors.registry import Detector, Parameters, ParameterValue
 from imagescan.rules.template import places
-from imagescan.rules.yaml_reader import Node, read_yaml
+from imagescan.rules.yaml_reader import Node, Parse, read_yaml
 
 _ID = pattern(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 _REQUIRED = frozenset({"id", "title", "detector", "severity", "message", "why", "fix", "examples"})
-_EXAMPLES = "examples"
+EXAMPLES = "examples"
 _OPTIONAL = frozenset({"parameters", "when", "runtime_message", "references", "status", "aliases"})
 DEFAULT_FIX = "default"
 COMMON_VALUES = frozenset(
@@ -87,7 +87,12 @@ class RuleDocument:
 
 
 def read_document(
-    text: str, name: str, detectors: Mapping[str, Detector], *, with_examples: bool = True
+    text: str,
+    name: str,
+    detectors: Mapping[str, Detector],
+    *,
+    with_examples: bool = True,
+    parse: Parse = read_yaml,
 ) -> RuleDocument:
     """Read one rule document; ``name`` is its file's name for messages.
 
@@ -96,8 +101,8 @@ def read_document(
     Raises:
         RuleError: with the position of what is wrong.
     """
-    root = read_yaml(text, name, until=None if with_examples else _EXAMPLES)
-    required = _REQUIRED if with_examples else _REQUIRED - {_EXAMPLES}
+    root = parse(text, name, None if with_examples else EXAMPLES)
+    required = _REQUIRED if with_examples else _REQUIRED - {EXAMPLES}
     fields = _fields(root, required, _OPTIONAL)
     detector = _detector(fields["detector"], detectors)
     rule = RuleDocument(
@@ -114,11 +119,11 @@ def read_document(
         references=_optional(fields, "references", Node.texts, ()),
         status=_choice(fields["status"], Status) if "status" in fields else Status.STABLE,
         aliases=_optional(fields, "aliases", Node.texts, ()),
-        examples=_examples(fields[_EXAMPLES]) if with_examples else (),
+        examples=_examples(fields[EXAMPLES]) if with_examples else (),
         source=name,
     )
     if with_examples:
-        _check_examples(rule, fields[_EXAMPLES])
+        _check_examples(rule, fields[EXAMPLES])
     return rule
 
 

@@ -15,7 +15,7 @@ from imagescan.bundles.bundle import HOSTS, BundleKnowledge, BundleLoader
 from imagescan.dataclasses import dataclass, field
 from imagescan.errors import RuleError
 from imagescan.patterns import pattern
-from imagescan.rules.yaml_reader import Node, read_yaml
+from imagescan.rules.yaml_reader import Node, Parse, read_yaml
 from imagescan.variants import BUILTIN
 
 _NUMBERS = pattern(r"\d{1,9}")
@@ -145,13 +145,13 @@ def release_key(release: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def read_knowledge(text: str, name: str) -> Knowledge:
+def read_knowledge(text: str, name: str, parse: Parse = read_yaml) -> Knowledge:
     """Read one document; ``name`` is its file's name for messages.
 
     Raises:
         RuleError: with the position of what is wrong.
     """
-    root = read_yaml(text, name)
+    root = parse(text, name)
     fields = dict(root.pairs())
     kind = fields.pop("kind", None)
     if kind is None:

@@ -7,7 +7,7 @@ object nor grow by repetition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from imagescan.dataclasses import dataclass
@@ -15,6 +15,9 @@ from imagescan.errors import RuleError
 
 MAXIMUM_DOCUMENT = 256 * 1024  # bytes of one rule document
 MAXIMUM_DEPTH = 40  # lists and mappings inside each other
+
+Parse = Callable[..., "Node"]
+"""``read_yaml``, or what gives the same for the same arguments."""
 
 
 @dataclass(frozen=True, slots=True)
