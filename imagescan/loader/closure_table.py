@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from imagescan.dataclasses import dataclass
@@ -76,6 +76,18 @@ class ClosureTable:
         names = self.names
         return [names[one] for one in self._row(path, self.asked)]
 
+    def reached(self, paths: Iterable[str]) -> set[ImagePath]:
+        """All that is loaded with any of some files, and the loaders that serve them."""
+        found: set[int] = set()
+        served_by: set[int] = set()
+        for path in paths:
+            found.update(self._row(path, self.loaded))
+            number = self.number(path)
+            if number is not None:
+                served_by.add(self.served_by[number])
+        loaders = (self.loaders[one].path for one in served_by if one >= 0)
+        return {*map(self.files.__getitem__, found), *(path for path in loaders if path is not None)}
+
     def problems_of(self, path: str) -> LinkProblems:
         """What there is to say of a file's link map."""
         number = self.number(path)
@@ -96,9 +108,12 @@ class ClosureTable:
 
 def brief_link_maps(closures: ClosureTable, simulation: LinkMaps) -> dict[ImagePath, BriefLinkMap]:
     """The link map of every file that has one, by path; whole ones are made again when asked for."""
+    loaders = (*closures.loaders, None)  # the last for those that have none: number -1
+    problems, starts = closures.problems, closures.starts
     return {
         path: BriefLinkMap(
-            path, closures.loader_of(path), closures.problems_of(path), partial(simulation.link_map, path)
+            path, loaders[served_by], problems.get(number, NO_PROBLEMS), partial(simulation.link_map, path)
         )
-        for path in closures.programs()
+        for number, (path, served_by) in enumerate(zip(closures.files, closures.served_by, strict=True))
+        if starts[number] < starts[number + 1]
     }

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from imagescan.elf.facts import ElfFacts, ElfKind, Machine
 from imagescan.filesystem.values import RootFilesystem
@@ -60,6 +61,7 @@ _INTERFACE_WORD = pattern(
 _MARK = pattern(r"(?<![-_.])[-_.]*\*")
 _JOINTS = "-_."
 _CPU_MACHINES = frozenset(Machine)
+MAXIMUM_REMEMBERED = 4096  # directories, and lists of needed entries, about which the answer is remembered
 
 
 def dormant_objects(
@@ -92,18 +94,25 @@ def dormant_objects(
 
 def sleeps_by_path(path: str) -> bool:
     """Whether a path alone says that a file is debug information, test data or another system's."""
-    if path.startswith(_SLEEPING_PREFIXES) or path.endswith(_SLEEPING_SUFFIXES):
-        return True
-    return not _SLEEPING_NAMES.isdisjoint(path.split("/")[1:-1])
+    return path.endswith(_SLEEPING_SUFFIXES) or _is_sleeping(path.rpartition("/")[0])
+
+
+@lru_cache(MAXIMUM_REMEMBERED)
+def _is_sleeping(directory: str) -> bool:
+    """Whether everything in a directory sleeps."""
+    return f"{directory}/".startswith(_SLEEPING_PREFIXES) or not _SLEEPING_NAMES.isdisjoint(
+        directory.split("/")[1:]
+    )
 
 
 def nested_roots(paths: Iterable[ImagePath], filesystem: RootFilesystem) -> tuple[str, ...]:
     """Directories (with a slash at the end) that hold a whole root file system of their own."""
     candidates = set()
-    for path in paths:
-        head, found, _ = path.partition("/usr/lib/")
-        for prefix in (head if found else "", path.partition("/lib/")[0], path.partition("/bin/")[0]):
-            if prefix and prefix != path and not prefix.endswith("/usr"):
+    for directory in {f"{path.rpartition('/')[0]}/" for path in paths}:
+        head, found, _ = directory.partition("/usr/lib/")
+        inside = (directory.partition(mark)[0] for mark in ("/lib/", "/bin/"))
+        for prefix in (head if found else "", *inside):
+            if prefix and prefix != directory and not prefix.endswith("/usr"):
                 candidates.add(prefix)
     return tuple(
         sorted(
@@ -174,13 +183,33 @@ def _failing_beside_usable(
             failing[family].append(path)
     if not failing:
         return frozenset()
-    families = {without_words(path) for path in working}
+    families = _families(working, {family.rpartition("/")[0] for family in failing})
     return frozenset(path for family, members in failing.items() if family in families for path in members)
+
+
+def _families(paths: Iterable[ImagePath], directories: set[str]) -> set[str]:
+    """The paths without their words, of those that are in some directories then."""
+    by_directory: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_directory[path.rpartition("/")[0]].append(path)
+    # No word has a slash in it, and before and behind one all words may stand: parts can be told apart.
+    return {
+        without_words(path)
+        for directory, members in by_directory.items()
+        if not {_without_words(f"{directory}/", node) for node in (False, True)}.isdisjoint(
+            {f"{one}/" for one in directories}
+        )
+        for path in members
+    }
 
 
 def without_words(path: str) -> str:
     """The path as it would be if there were no variants: ``a.musl.node`` is a variant of ``a.node``."""
-    words = (_LIBC_WORD, _ANY_ARCHITECTURE, _SYSTEM_WORD, *((_INTERFACE_WORD,) * path.endswith(".node")))
+    return _without_words(path, path.endswith(".node"))
+
+
+def _without_words(path: str, is_node_addon: bool) -> str:
+    words = (_LIBC_WORD, _ANY_ARCHITECTURE, _SYSTEM_WORD, *((_INTERFACE_WORD,) * is_node_addon))
     for word in words:
         path = word.sub("*", path)
     return _MARK.sub("", path)
@@ -206,22 +235,25 @@ def usable(elf: ElfFacts, platform: Platform, libcs: frozenset[LoaderKind]) -> b
 
 def libc_of(elf: ElfFacts) -> LoaderKind | None:
     """Which libc a file was linked against, as far as its needs say; None when they do not."""
-    if elf.interpreter:
-        name = elf.interpreter.rpartition("/")[2]
-        if name.startswith("ld-musl-"):
-            return LoaderKind.MUSL
-        if re.match(r"ld-linux|ld64\.so|ld-lsb|ld\.so\.", name):
-            return LoaderKind.GLIBC
-    return _libc_of_needs(elf.needed, [need.file for need in elf.version_needs])
+    found = _libc_of_interpreter(elf.interpreter) if elf.interpreter else None
+    found = found or _libc_of_needs(elf.needed)
+    if found is None and any(need.file == "libc.so.6" for need in elf.version_needs):
+        return LoaderKind.GLIBC
+    return found
 
 
-def _libc_of_needs(needed: Sequence[str], versioned: Sequence[str]) -> LoaderKind | None:
+@lru_cache(MAXIMUM_REMEMBERED)
+def _libc_of_interpreter(path: str) -> LoaderKind | None:
+    name = path.rpartition("/")[2]
+    if name.startswith("ld-musl-"):
+        return LoaderKind.MUSL
+    return LoaderKind.GLIBC if re.match(r"ld-linux|ld64\.so|ld-lsb|ld\.so\.", name) else None
+
+
+@lru_cache(MAXIMUM_REMEMBERED)
+def _libc_of_needs(needed: tuple[str, ...]) -> LoaderKind | None:
     if any(name == "libc.so" or name.startswith("libc.musl-") for name in needed):
         return LoaderKind.MUSL
-    if (
-        "libc.so.6" in needed
-        or any(name.startswith("ld-linux") for name in needed)
-        or "libc.so.6" in versioned
-    ):
+    if "libc.so.6" in needed or any(name.startswith("ld-linux") for name in needed):
         return LoaderKind.GLIBC
     return None

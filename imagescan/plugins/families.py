@@ -47,6 +47,12 @@ class PluginFamily:
         """Whether a program opens plugins of this kind by what it is called."""
         return self._programs.fullmatch(path.rpartition("/")[2]) is not None
 
+    def named(self, lines: str) -> list[str]:
+        """Those of some file names, one a line, by which a program opens plugins of this kind."""
+        if not self.programs:
+            return []
+        return [found[0] for found in re.finditer(rf"^(?:{self.programs})$", lines, re.MULTILINE)]
+
     def opened_with(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the names that belong to a library by which programs open plugins of this kind."""
         return frozenset(name for name in names if name.startswith(self.libraries))

@@ -9,6 +9,7 @@ before every host that the image has was asked. A plugin without a known host st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 
 from imagescan.dataclasses import dataclass
@@ -19,7 +20,7 @@ from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.symbol_lookup import DefinedSymbols
 from imagescan.loader.values import LinkMap, LoaderIdentity
 from imagescan.patterns import pattern
-from imagescan.plugins.families import PluginFamily, family_of
+from imagescan.plugins.families import FAMILIES, PluginFamily, family_of
 from imagescan.plugins.twins import host_value
 
 MAXIMUM_HOSTS = 6  # programs asked for one plugin; more of a kind rarely differ
@@ -66,14 +67,9 @@ class PluginHosts:
         self._programs = tuple(programs)
         self._closures = closures
         self._objects = objects
-        self._by_name: dict[str, list[ImagePath]] = {}
-        self._by_directory: dict[str, list[ImagePath]] = {}
-        for path in objects:
-            directory, _, name = path.rpartition("/")
-            self._by_name.setdefault(name, []).append(path)
-            self._by_directory.setdefault(directory, []).append(path)
+        self._in_directories: dict[str, list[ImagePath]] = {}
         self._hosts: dict[str, tuple[ImagePath, ...]] = {}
-        self._names: dict[ImagePath, frozenset[str]] = {}
+        self._places: dict[str, list[ImagePath]] = {}
         self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
         self._defined: dict[ImagePath, frozenset[bytes]] = {}
         self._values: dict[ImagePath, object | None] = {}
@@ -194,28 +190,48 @@ class PluginHosts:
     def _siblings(self, plugin: ImagePath, family: PluginFamily) -> Sequence[ImagePath]:
         """Plugins beside one, and those of the same kind a directory above."""
         directory = plugin.rpartition("/")[0]
-        above = self._by_directory.get(directory.rpartition("/")[0], [])
-        beside = self._by_directory.get(directory, [])
+        above = self._in_directory(directory.rpartition("/")[0])
+        beside = self._in_directory(directory)
         return [*beside, *(path for path in above if family.has(path))][:MAXIMUM_SIBLINGS]
+
+    def _in_directory(self, directory: str) -> list[ImagePath]:
+        found = self._in_directories.get(directory)
+        if found is None:
+            start = f"{directory}/"
+            inside = (path for path in self._objects if path.startswith(start))
+            found = [path for path in inside if path.rfind("/") == len(directory)]
+            self._in_directories[directory] = found
+        return found
 
     def of(self, family: PluginFamily) -> tuple[ImagePath, ...]:
         """The hosts of one kind of plugin."""
         found = self._hosts.get(family.name)
         if found is None:
-            libraries = family.opened_with(self._closures.names)
-            found = tuple(
-                path
-                for path in self._programs
-                if family.names(path) or not libraries.isdisjoint(self._requested(path))
-            )
-            self._hosts[family.name] = found
+            named = family.named("\n".join(self._programs_by_name))
+            libraries = family.opened_with(self._loaded_by)
+            wanted = {path for name in named for path in self._programs_by_name[name]}
+            wanted = wanted.union(*(self._loaded_by[name] for name in libraries))
+            found = self._hosts[family.name] = tuple(path for path in self._programs if path in wanted)
         return found
 
-    def _requested(self, program: ImagePath) -> frozenset[str]:
-        """The names of what a program loads."""
-        found = self._names.get(program)
-        if found is None:
-            found = self._names[program] = frozenset(self._closures.requested(program))
+    @cached_property
+    def _programs_by_name(self) -> dict[str, list[ImagePath]]:
+        found: dict[str, list[ImagePath]] = {}
+        for path in self._programs:
+            name = path.rpartition("/")[2]
+            if "\n" not in name:  # no kind's hosts are called so
+                found.setdefault(name, []).append(path)
+        return found
+
+    @cached_property
+    def _loaded_by(self) -> dict[str, list[ImagePath]]:
+        """The programs that load each of the libraries by which hosts of any kind are told."""
+        starts = tuple({start for family in FAMILIES for start in family.libraries})
+        telling = {name for name in self._closures.names if name.startswith(starts)}
+        found: dict[str, list[ImagePath]] = {}
+        for path in self._programs:
+            for name in telling.intersection(self._closures.requested(path)):
+                found.setdefault(name, []).append(path)
         return found
 
     def _likeliest(self, family: PluginFamily, plugin: ImagePath, elf: ElfFacts) -> tuple[ImagePath, ...]:
@@ -258,13 +274,20 @@ class PluginHosts:
             return False
         if version is None:
             return True
-        names = (host.rpartition("/")[2], *self._requested(host))
+        names = (host.rpartition("/")[2], *self._closures.requested(host))
         versions = {match.groups() for name in names if (match := _PYTHON_NAME.match(name))}
         return not versions or version in versions
 
+    def _named(self, name: str) -> list[ImagePath]:
+        found = self._places.get(name)
+        if found is None:
+            end = f"/{name}"
+            found = self._places[name] = [path for path in self._objects if path.endswith(end)]
+        return found
+
     def _nearest(self, name: str, plugin: ImagePath) -> Sequence[ImagePath]:
         """The file of that name that shares most of its path with the plugin, if it is another."""
-        places = self._by_name.get(name, [])
+        places = self._named(name)
         nearest = max(places, key=lambda path: _shared(path, plugin), default=None)
         return () if nearest is None or nearest == plugin else (nearest,)
 

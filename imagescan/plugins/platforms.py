@@ -43,7 +43,8 @@ def runs_on(elf: ElfFacts, platform: Platform) -> bool:
     wanted = platform.architecture
     if wanted not in _KNOWN:
         return True
-    return architecture_of(elf) in {wanted} | _ALSO_RUNS.get(wanted, set())
+    architecture = architecture_of(elf)
+    return architecture == wanted or architecture in _ALSO_RUNS.get(wanted, ())
 
 
 def machine_name(elf: ElfFacts) -> str:

@@ -55,20 +55,13 @@ def assign_tiers(
 def _spread(
     tiers: dict[ImagePath, Tier],
     tier: Tier,
-    starting: Iterable[ImagePath],
+    starting: set[ImagePath],
     files: Mapping[ImagePath, FileEntry],
     closures: ClosureTable,
 ) -> None:
     """Give a tier to files and to everything in their link maps, unless they have a worse one."""
-    for path in starting:
-        if path in files:
-            tiers.setdefault(path, tier)
-        for loaded in closures.objects(path):
-            if loaded in files:
-                tiers.setdefault(loaded, tier)
-        loader = closures.loader_of(path)
-        if loader is not None and loader.path is not None and loader.path in files:
-            tiers.setdefault(loader.path, tier)
+    for path in closures.reached(starting).union(starting) & files.keys():
+        tiers.setdefault(path, tier)
 
 
 def _is_command(entry: FileEntry) -> bool:
