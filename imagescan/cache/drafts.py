@@ -140,7 +140,7 @@ class FileDraft:
     def load(self) -> LayerIndex:
         """See ``LayerDraft.load``."""
         file, self._file = self._file, -1
-        return self._drafts.admit(self._drafts.form.read(file))
+        return self._drafts.admit(self._drafts.form.read(file, checked=False))
 
     def give_up(self, reason: str) -> None:
         """See ``LayerDraft.give_up``."""

@@ -219,15 +219,18 @@ class LayerForm:
                     writer.add(place, store.read(place))
         writer.finish(self._fingerprint, columns)
 
-    def read(self, file: int) -> ColumnarLayerIndex:
-        """The layer that a file has; takes the descriptor.
+    def read(self, file: int, *, checked: bool = True) -> ColumnarLayerIndex:
+        """The layer that a file has; takes the descriptor. ``checked``: see ``entry.StoredFile``.
 
         Raises:
             Damaged: it has none.
         """
-        stored = entry.StoredFile(file, self._fingerprint)  # lives as long as the facts need it
+        stored = entry.StoredFile(
+            file, self._fingerprint, checked=checked
+        )  # lives as long as the facts need it
         (columns,) = unpack(stored.columns, self._columns, stored)
-        check(columns.directories, columns.rows)
+        if checked:
+            check(columns.directories, columns.rows)
         return ColumnarLayerIndex(columns.summary, columns.directories, columns.rows)
 
 

@@ -25,7 +25,7 @@ from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
 
 MAXIMUM_WORKERS = 4  # layers that are read at a time, on however many processors: each needs memory
 SMALL_LAYER_BYTES = 1 << 20  # as stored; reading so few takes no longer than starting a process
-WORTH_PROCESSES_BYTES = 8 << 20  # as stored, of all layers that are not small
+WORTH_PROCESSES_BYTES = 16 << 20  # as stored, of all layers that are not small
 
 _REFUSED, _WRITTEN = b"-", b"+"  # what a child's answer starts with
 

@@ -187,6 +187,7 @@ def disk_of(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return pwrite(file, data[: room - offset], offset)
 
     monkeypatch.setattr(os, "pwrite", limited)
+    monkeypatch.setattr(os, "pwritev", lambda file, parts, offset: limited(file, b"".join(parts), offset))
 
 
 @pytest.mark.parametrize("room", [0, 50, 400])
