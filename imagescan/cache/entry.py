@@ -145,11 +145,11 @@ class StoredFile:
         end = table_start - length  # of the pieces
         if length > MAXIMUM_EAGER_BYTES or table_length > MAXIMUM_EAGER_BYTES or start > end:
             raise Damaged("another length than it says")
-        self.columns = self._read(end, length)
+        self._columns = self._read(end, length)
         table = self._read(table_start, table_length)
         if table_length % _PIECE.size:
             raise Damaged("a table of another length")
-        if checked and (_digest(self.columns) != digest or _digest(table) != table_digest):
+        if checked and (_digest(self._columns) != digest or _digest(table) != table_digest):
             raise Damaged("wrong checksum")
         self._pieces: dict[int, tuple[int, int, int]] = {}
         for offset, piece_length, checksum in _PIECE.iter_unpack(table):
@@ -158,6 +158,11 @@ class StoredFile:
         if start != end:
             raise Damaged("pieces of other lengths")
         self._offsets = sorted(self._pieces)
+
+    def take_columns(self) -> bytes:
+        """The columns, once: the values that are made of them take their place in memory."""
+        columns, self._columns = self._columns, b""
+        return columns
 
     def append(self, data: bytes) -> Place:
         """Not possible: what is kept does not change."""

@@ -150,7 +150,7 @@ class LayerCache:
             file = self._directory.open(BLOBS, name)
             if file is None:
                 return None
-            text = entry.StoredFile(file, _POINTER_FORM).columns[:MAXIMUM_POINTER].decode()
+            text = entry.StoredFile(file, _POINTER_FORM).take_columns()[:MAXIMUM_POINTER].decode()
             diff_id, _, size = text.partition(" ")
             return Digest.parse(diff_id), int(size)
         except (Unusable, Damaged) as error:
@@ -228,7 +228,7 @@ class LayerForm:
         stored = entry.StoredFile(
             file, self._fingerprint, checked=checked
         )  # lives as long as the facts need it
-        (columns,) = unpack(stored.columns, self._columns, stored)
+        (columns,) = unpack(stored.take_columns(), self._columns, stored)
         if checked:
             check(columns.directories, columns.rows)
         return ColumnarLayerIndex(columns.summary, columns.directories, columns.rows)

@@ -50,7 +50,7 @@ class ValueFiles:
             file = self._directory.open(self._kind, name)
             if file is None:
                 return ()
-            values = unpack(entry.StoredFile(file, form).columns, codec)
+            values = unpack(entry.StoredFile(file, form).take_columns(), codec)
             for value in values if check else ():
                 check(value)  # type: ignore[misc]
             return values

@@ -115,7 +115,8 @@ class ImageSource(Protocol):
         ...
 
     def open_layer(self, image: ImageManifest, layer: LayerDescriptor) -> BinaryIO:
-        """The bytes of one layer as stored, unverified; safe to call from several threads.
+        """The bytes of one layer as stored, unverified; safe to call from several threads, and from copies
+        of this process (fork(2)) at the same time: what they share has no position and no connection.
 
         Raises:
             NotFound, SourceError: the layer cannot be opened.
