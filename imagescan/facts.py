@@ -29,7 +29,7 @@ from imagescan.plugins.hosts import OpenedPlugin, OpenPlugin, PluginHosts
 from imagescan.reference import Platform
 from imagescan.scripts import Script
 from imagescan.sources.values import ImageManifest
-from imagescan.startup.chain import environment, healthcheck_chain, script_chain, startup_chain, surroundings
+from imagescan.startup.chain import ScriptChains, environment, healthcheck_chain, startup_chain, surroundings
 from imagescan.startup.credentials import configured_user, file_text
 from imagescan.startup.lookup import Surroundings, search_directories
 from imagescan.startup.processes import AsStarted, started_link_maps
@@ -319,6 +319,7 @@ def _survey(
         if isinstance(entry.content, ElfFacts | Script | ForeignBinary)
     }
     named: dict[ImagePath, FileEntry] = {}
+    filesystem.look_for_libraries(names)
     for name in names:
         for path in filesystem.paths_ever(name) if name else ():
             entry = filesystem.resolve(path, follow=False).entry
@@ -330,10 +331,11 @@ def _survey(
 def _scripts(
     files: Mapping[ImagePath, FileEntry], tiers: Mapping[ImagePath, Tier], around: Surroundings
 ) -> Iterator[ScriptFacts]:
+    chains = ScriptChains(around)
     for path, entry in files.items():
         if isinstance(entry.content, Script):
             started = is_executable(entry) and tiers[path] is not Tier.DORMANT
-            chain = script_chain(path, around) if started else None
+            chain = chains.chain(path) if started else None
             yield ScriptFacts(entry, entry.content, tiers[path], chain)
 
 

@@ -17,6 +17,8 @@ from imagescan.loader.values import LinkProblems, LoadedObject, LoaderIdentity, 
 
 MAXIMUM_KEPT_REQUESTS = 20_000  # of the whole link maps of one image; others are made again when asked for
 
+MAXIMUM_REQUESTS_AT_HAND = 8_000  # of whole maps that are remembered with the facts of their objects
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -57,6 +59,8 @@ class WholeMaps:
         self._filesystem, self._identify, self._read = filesystem, identify, read
         self._known: dict[Asked, KeptMap] | None = None
         self._requests = 0
+        self._at_hand: dict[Asked, WholeLinkMap] = {}
+        self._requests_at_hand = 0
         self.has_grown = False
 
     @property
@@ -66,12 +70,23 @@ class WholeMaps:
 
     def get(self, asked: Asked, make: Callable[[], WholeLinkMap]) -> WholeLinkMap:
         """A link map, made where it is not known."""
-        kept = self._maps().get(asked)
-        found = self._restored(kept) if kept is not None else None
+        found = self._at_hand.get(asked)
         if found is None:
-            found = make()
-            self._add(asked, found)
+            kept = self._maps().get(asked)
+            found = self._restored(kept) if kept is not None else None
+            if found is None:
+                found = make()
+                self._add(asked, found)
+            self._take_in_hand(asked, found)
         return found
+
+    def _take_in_hand(self, asked: Asked, found: WholeLinkMap) -> None:
+        """Remember a whole map for those who ask next, the oldest ones forgotten."""
+        self._at_hand[asked] = found
+        self._requests_at_hand += 1 + len(found.resolutions)
+        while self._requests_at_hand > MAXIMUM_REQUESTS_AT_HAND:
+            oldest = self._at_hand.pop(next(iter(self._at_hand)))
+            self._requests_at_hand -= 1 + len(oldest.resolutions)
 
     def _maps(self) -> dict[Asked, KeptMap]:
         if self._known is None:

@@ -6,7 +6,7 @@ their whole path alone; no directory lists them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from imagescan.filesystem.values import Credentials, FileEntry, PathEvent, PathResolution, RootFilesystem
 from imagescan.layers.values import ImagePath
@@ -52,6 +52,10 @@ class WithFiles:
     def paths_ever(self, name: str) -> tuple[ImagePath, ...]:
         """Paths in the layers below."""
         return self._below.paths_ever(name)
+
+    def look_for_libraries(self, names: Iterable[str]) -> None:
+        """See ``RootFilesystem``."""
+        self._below.look_for_libraries(names)
 
     @property
     def layer_count(self) -> int:

@@ -6,7 +6,7 @@ image specification (layer.md). Paths here start with a slash and are ``ImagePat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, StrEnum
 from typing import Protocol
 
@@ -148,6 +148,10 @@ class RootFilesystem(Protocol):
     def paths_ever(self, name: str) -> tuple[ImagePath, ...]:
         """Every path with this last component that any layer has, the lowest layer's first, whether it
         was removed or hidden since or not: for blame."""
+        ...
+
+    def look_for_libraries(self, names: Iterable[str]) -> None:
+        """Be ready to be asked for ``paths_ever`` of many names: together they cost little more than one."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import compress, count
 
 from imagescan.dataclasses import dataclass
@@ -200,6 +200,19 @@ class ColumnarLayerIndex:
                 found.append(ImagePath(f"{directory}/{name}" if directory else name))
             at = names.find(wanted, stop)
         return tuple(found)
+
+    def paths_of_libraries(self, names: Iterable[str]) -> Iterator[tuple[str, ImagePath]]:
+        """``paths_named`` for many names at once, all of which have ".so" in them: each with its name."""
+        wanted = {name.encode("utf-8", "surrogateescape"): name for name in names}
+        blocks, starts = self.directories.names, self.directories.name_start
+        at = blocks.find(b".so")
+        while at >= 0:
+            number = bisect_right(starts, at) - 1
+            end = starts[number + 1]
+            for name in wanted.keys() & blocks[starts[number] : end].split(b"/"):
+                directory = self.directories.paths[number]
+                yield wanted[name], ImagePath(f"{directory}/{wanted[name]}" if directory else wanted[name])
+            at = blocks.find(b".so", end)
 
     def is_whiteout(self, path: ImagePath) -> bool:
         """Whether this layer removes exactly this path of lower layers."""

@@ -8,7 +8,7 @@ leading slash ("/usr/bin/env") everywhere after the ``filesystem`` room.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple, NewType, Protocol
 
@@ -246,6 +246,10 @@ class LayerIndex(Protocol):
 
     def paths_named(self, name: str) -> tuple[ImagePath, ...]:
         """Every path of this layer whose last component is ``name``, without going through all entries."""
+        ...
+
+    def paths_of_libraries(self, names: Iterable[str]) -> Iterator[tuple[str, ImagePath]]:
+        """``paths_named`` for many names at once, all of which have ".so" in them: each with its name."""
         ...
 
     def is_whiteout(self, path: ImagePath) -> bool:

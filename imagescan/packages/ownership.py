@@ -91,9 +91,12 @@ def _read_late(filesystem: RootFilesystem) -> Ownership | None:
     diversions = _diversions(filesystem, unread)
     merged = _merged(filesystem)
 
-    def likely() -> Iterator[str]:
-        for entry in filesystem.contents():
-            yield from spellings(entry.path, merged)
+    def likely() -> set[str]:
+        contents = filesystem.contents()
+        found: set[str] = {one.path for one in contents if not isinstance(one.content, DatabaseFile)}
+        for real, listed in merged:
+            found.update([listed + path[len(real) :] for path in found if path.startswith(real)])
+        return found
 
     return Ownership(packages, unread, LateOwners(lists, diversions, likely), merged)
 

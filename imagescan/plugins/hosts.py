@@ -67,7 +67,6 @@ class PluginHosts:
         self._programs = tuple(programs)
         self._closures = closures
         self._objects = objects
-        self._in_directories: dict[str, list[ImagePath]] = {}
         self._hosts: dict[str, tuple[ImagePath, ...]] = {}
         self._places: dict[str, list[ImagePath]] = {}
         self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
@@ -190,17 +189,15 @@ class PluginHosts:
     def _siblings(self, plugin: ImagePath, family: PluginFamily) -> Sequence[ImagePath]:
         """Plugins beside one, and those of the same kind a directory above."""
         directory = plugin.rpartition("/")[0]
-        above = self._in_directory(directory.rpartition("/")[0])
-        beside = self._in_directory(directory)
+        above = self._by_directory.get(directory.rpartition("/")[0], [])
+        beside = self._by_directory.get(directory, [])
         return [*beside, *(path for path in above if family.has(path))][:MAXIMUM_SIBLINGS]
 
-    def _in_directory(self, directory: str) -> list[ImagePath]:
-        found = self._in_directories.get(directory)
-        if found is None:
-            start = f"{directory}/"
-            inside = (path for path in self._objects if path.startswith(start))
-            found = [path for path in inside if path.rfind("/") == len(directory)]
-            self._in_directories[directory] = found
+    @cached_property
+    def _by_directory(self) -> dict[str, list[ImagePath]]:
+        found: dict[str, list[ImagePath]] = {}
+        for path in self._objects:
+            found.setdefault(path.rpartition("/")[0], []).append(path)
         return found
 
     def of(self, family: PluginFamily) -> tuple[ImagePath, ...]:

@@ -12,6 +12,7 @@ from imagescan.reference import Platform
 # Kernels of the left also run programs of the right (ia32 emulation, AArch32 EL0).
 _ALSO_RUNS = {"amd64": {"386"}, "arm64": {"arm"}}
 _KNOWN = frozenset({"amd64", "386", "arm64", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64le"})
+_RUN_BY = {one: {one} | _ALSO_RUNS.get(one, set()) for one in _KNOWN}
 _BIG_ENDIAN = frozenset({"s390x"})
 _NAMES = {
     Machine.I386: "i386",
@@ -43,8 +44,7 @@ def runs_on(elf: ElfFacts, platform: Platform) -> bool:
     wanted = platform.architecture
     if wanted not in _KNOWN:
         return True
-    architecture = architecture_of(elf)
-    return architecture == wanted or architecture in _ALSO_RUNS.get(wanted, ())
+    return architecture_of(elf) in _RUN_BY[wanted]
 
 
 def machine_name(elf: ElfFacts) -> str:

@@ -16,7 +16,7 @@ from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem
 from imagescan.layers.values import EntryKind, ImagePath
 from imagescan.sources.values import ImageConfig
 from imagescan.startup import lookup
-from imagescan.startup.execution import Execution, Launch, execute
+from imagescan.startup.execution import Execution, Launch, execute, locate
 from imagescan.startup.handover import NextSteps, next_steps
 from imagescan.startup.lookup import Surroundings
 from imagescan.startup.shells import read_call, shell_kind
@@ -91,6 +91,44 @@ def script_chain(path: ImagePath, around: Surroundings) -> StartupChain:
             steps.extend(following.steps)
             launch = next(iter(following.launches), None)
     return StartupChain(Purpose.SCRIPT, (path,), tuple(steps))
+
+
+class ScriptChains:
+    """``script_chain`` for many scripts in the same surroundings. What the same ``#!`` line brings in is
+    looked up once, where it depends on nothing of the script but its path."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._known: dict[tuple[str, str | None], tuple[str, tuple[ChainStep, ...]]] = {}
+
+    def chain(self, path: ImagePath) -> StartupChain:
+        """See ``script_chain``."""
+        first = locate(Launch((path,), self._around))
+        script = first.script
+        line = (script.interpreter, script.argument) if script is not None else None
+        known = self._known.get(line) if line is not None and first.fault is None else None
+        if known is None or script is None or script.fault:
+            found = script_chain(path, self._around)
+            if line is not None and _depends_on_its_path_only(found):
+                self._known[line] = path, found.steps[1:]
+            return found
+        other, steps = known
+        mine = (replace(one, asked_by=path) if one.asked_by == other else one for one in steps)
+        return StartupChain(Purpose.SCRIPT, (path,), (first, *mine))
+
+
+def _depends_on_its_path_only(chain: StartupChain) -> bool:
+    """Whether another script with the same first line has the same chain: programs that are all there, of
+    which the first is the interpreter, and the second what env was plainly told to start."""
+    first, *others = chain.steps
+    script = first.script
+    if script is None or not others or any(one.fault or one.script for one in chain.steps[1:]) or first.fault:
+        return False
+    if script.interpreter.rpartition("/")[2] != "env":
+        return len(others) == 1
+    argument = script.argument or "-"
+    plain = argument[0] != "-" and "=" not in argument and argument.rpartition("/")[2] != "env"
+    return plain and len(others) == 2
 
 
 def _runs_env(execution: Execution) -> bool:

@@ -74,6 +74,13 @@ def execute(launch: Launch) -> Execution:
     return Execution(launch, marked, (argument_zero, *words[1:]))
 
 
+def locate(launch: Launch) -> ChainStep:
+    """The first step of ``execute``."""
+    first = _located(launch)
+    found = _with_format(first, launch, first)
+    return replace(found, certain=launch.certain, expected=launch.expected, line=launch.line)
+
+
 def _located(launch: Launch) -> ChainStep:
     name, around, teller = launch.words[0], launch.around, launch.teller
     if teller.way is Way.GO:

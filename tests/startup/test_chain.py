@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from imagescan.layers.values import ImagePath
+from imagescan.startup.chain import script_chain, surroundings
 from imagescan.startup.shells import ShellKind, read_call
 from imagescan.startup.values import FaultCode, StepRole
 from tests.startup.images import facts_of
@@ -205,3 +207,44 @@ def test_where_it_cannot_be_known_what_is_started_the_chain_says_so(script: str,
     )
     assert facts.startup.failing is None
     assert [end for end in facts.startup.open_ends if end.startswith(open_end)]
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_the_chain_of_each_script_is_that_of_the_script_alone(user: str) -> None:
+    first_lines = (
+        "/bin/sh",
+        "/bin/sh -e",
+        "/bin/sh",
+        "/usr/bin/env sh",
+        "/usr/bin/env sh",
+        "/usr/bin/env",
+        "/usr/bin/env -S sh -e",
+        "/usr/bin/env A=b",
+        "/usr/bin/env env",
+        "/usr/bin/env nothing",
+        "/usr/bin/env nothing",
+        "/none",
+        "/none",
+        "/srv/a",
+        "/srv/a",
+        "",
+    )
+    files = {f"/srv/{chr(97 + at)}": line for at, line in enumerate(first_lines)}
+    files |= {f"/closed/{chr(97 + at)}": line for at, line in enumerate(first_lines)}
+    entries = "\n".join(
+        f"          {path}: {{text: '#!{line}', mode: {'0711' if path < '/srv/d' else '0755'}}}"
+        for path, line in files.items()
+    )
+    facts = facts_of(f"""
+        base: debian
+        entrypoint: [sh]
+        user: '{user}'
+        files:
+          /closed: {{directory: true, mode: 0700}}
+          /usr/bin/env: {{static: {{}}}}
+{entries}
+    """)
+    around = surroundings(facts.manifest.config, facts.filesystem, facts.user)
+    chains = {script.path: script.chain for script in facts.scripts if script.path in files}
+    assert len(chains) == len(files)
+    assert chains == {path: script_chain(ImagePath(path), around) for path in chains}

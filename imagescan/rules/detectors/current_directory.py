@@ -68,6 +68,8 @@ def _has_libraries(facts: ImageFacts, searched: str, directory: str) -> bool:
 
 def _looks_relative(elf: ElfFacts) -> bool:
     run_path = elf.runpath if elf.runpath is not None else elf.rpath or ""
+    if not run_path and not elf.interpreter and "/" not in "".join(elf.needed):
+        return False
     elements = re.split(r"[:\n]", run_path) if run_path else []
     names = [name for name in elf.needed if "/" in name]
     return any(not path.startswith(("/", "$")) for path in (*elements, *names, elf.interpreter or "/"))

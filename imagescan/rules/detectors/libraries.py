@@ -14,6 +14,7 @@ from imagescan.findings import Blame, Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.candidates import matches_machine
 from imagescan.loader.values import How, LinkMap, Outcome, Resolution
+from imagescan.patterns import pattern
 from imagescan.plugins.platforms import machine_name
 from imagescan.rules.blame import blame_absent, blame_environment, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import (
@@ -52,6 +53,7 @@ class LibraryProblem(StrEnum):
     OPTIONAL = "optional"  # the plugin's package does not depend on the package that has it
 
 
+_PLAIN_START = pattern(r"[^*?\[]*")  # of what fnmatch(3) matches
 _LEFT_OUT = (LibraryProblem.MISSING, LibraryProblem.OPTIONAL)
 
 
@@ -62,7 +64,10 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     What a container runtime brings has no other problem than that it is not there before.
     """
     wanted = LibraryProblem(text(parameters, "problem"))
-    injected = table(parameters, "injected")
+    injected = [
+        (_PLAIN_START.match(one)[0], one, by)  # type: ignore[index]
+        for one, by in table(parameters, "injected").items()
+    ]
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
     for found, linked in troubled_subjects(facts, lambda _, linked: linked.missing):
@@ -71,7 +76,10 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
             if wants_another_libc(link_map, resolution):
                 continue  # told by the rule for mixed builds
             name = resolution.needed.rpartition("/")[2]
-            runtime = next((by for pattern, by in injected.items() if fnmatchcase(name, pattern)), "")
+            runtime = next(
+                (by for start, glob, by in injected if name.startswith(start) and fnmatchcase(name, glob)),
+                "",
+            )
             if runtime:
                 if wanted is LibraryProblem.INJECTED:
                     link_map = whole(link_map)

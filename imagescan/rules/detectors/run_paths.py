@@ -56,13 +56,20 @@ def run_path_problems(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
         return
     if problem is RunPathProblem.RELATIVE:
         yield from _relative_environment(facts)
-    suspects = {found.path for found in facts.objects if _suspect(found, writers)}
-    candidates = reaching(facts, suspects)
+    suspects, candidates = facts.view(_suspects)
     for found, linked in linked_subjects(facts, lambda found, _: found.path in candidates):
         if not rights_gained(found.entry):
             link_map = whole(linked)
             for step in _searches(link_map, suspects):
                 yield from _observe(facts, writers, problem, (found, link_map, step))
+
+
+def _suspects(facts: ImageFacts) -> tuple[frozenset[ImagePath], frozenset[ImagePath]]:
+    """Objects with a run path to look at, and those that may load one of them."""
+    writers = Writers(facts)
+    having = (found for found in facts.objects if found.elf.runpath or found.elf.rpath)
+    suspects = frozenset(found.path for found in having if _suspect(found, writers))
+    return suspects, reaching(facts, suspects)
 
 
 def _suspect(found: ObjectFacts, writers: Writers) -> bool:
@@ -82,7 +89,7 @@ def _raw(elf: ElfFacts) -> str:
     return (elf.runpath if elf.runpath is not None else elf.rpath) or ""
 
 
-def _searches(link_map: LinkMap, suspects: set[ImagePath]) -> Iterator[SearchStep]:
+def _searches(link_map: LinkMap, suspects: frozenset[ImagePath]) -> Iterator[SearchStep]:
     """One step for each element of a suspect's run path that the loader searches."""
     owners = {one.path for one in link_map.objects if one.real in suspects}
     seen: set[tuple[str, str]] = set()
