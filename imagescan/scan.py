@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from imagescan.cache.session import CacheSession, DamagedCache
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from imagescan.judging import ImageScan
     from imagescan.layers.values import LayerIndex
     from imagescan.links import LinkReport
+    from imagescan.rules.document import RuleDocument
+    from imagescan.rules.knowledge import Knowledge
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,22 @@ def _scan_image(
     progress: _Progress,
     cache: CacheSession,
 ) -> ImageScan:
+    rulebook = lru_cache(partial(_rulebook, options))
+    layers = _read_layers(source, manifest, progress, cache, rulebook)
+    rules = rulebook()
+    progress.tell(Stage.JUDGING)
     from imagescan.judging import judge_image
+
+    return judge_image(manifest, layers, rules, options, cache)
+
+
+def _rulebook(options: ScanOptions) -> tuple[tuple[RuleDocument, ...], Knowledge]:
+    """What images are judged by; it imports all that judging needs, too."""
+    from imagescan import judging  # noqa: F401 - so that ``meanwhile`` is the time for it
     from imagescan.rules.catalogue import load_knowledge, load_rules
 
     rules = load_rules(options.rules_directories, with_examples=False)
-    knowledge = load_knowledge(options.rules_directories)
-    layers = _read_layers(source, manifest, progress, cache)
-    progress.tell(Stage.JUDGING)
-    return judge_image(manifest, layers, (rules, knowledge), options, cache)
+    return rules, load_knowledge(options.rules_directories)
 
 
 def _open(text: str, options: ScanOptions) -> ImageSource:
@@ -146,9 +156,14 @@ def _wanted(platform: str | None) -> Platform | Literal["all"] | None:
 
 
 def _read_layers(
-    source: ImageSource, manifest: ImageManifest, progress: _Progress, cache: CacheSession
+    source: ImageSource,
+    manifest: ImageManifest,
+    progress: _Progress,
+    cache: CacheSession,
+    meanwhile: Callable[[], object],
 ) -> tuple[LayerIndex, ...]:
-    """The layers of an image; the source is asked for those only that the cache does not know."""
+    """The layers of an image; the source is asked for those only that the cache does not know. ``meanwhile``
+    may be called when there is nothing to do here."""
     known = cache.known_layers(manifest)
     unknown = tuple(layer for layer in manifest.layers if layer.index not in known)
     progress.start_layers(manifest, unknown)
@@ -167,6 +182,7 @@ def _read_layers(
                 on_bytes=progress.add_bytes,
                 on_layer=progress.add_layer,
                 new_draft=drafts.new,
+                meanwhile=meanwhile,
             )
     from imagescan.database_budget import DatabaseBudget
 

@@ -49,6 +49,7 @@ class _Task:
     new_draft: Callable[[LayerDescriptor | None], LayerDraft]
     on_bytes: Callable[[int], None] | None
     on_layer: Callable[[], None] | None
+    meanwhile: Callable[[], object] | None
 
 
 class _AbandonedError(Exception):
@@ -63,6 +64,7 @@ def index_image(
     on_bytes: Callable[[int], None] | None = None,
     on_layer: Callable[[], None] | None = None,
     new_draft: Callable[[LayerDescriptor | None], LayerDraft] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> tuple[LayerIndex, ...]:
     """Index every layer of one image; a layer that the image has twice is read once.
 
@@ -73,7 +75,7 @@ def index_image(
     ``workers`` is how many layers are read at a time where the source can open them in any order, by default
     one for each processor that may be used, up to ``MAXIMUM_WORKERS``; with 1 all is done in this thread.
     ``on_bytes`` is called with numbers of bytes read, ``on_layer`` after each layer that was read, from any
-    thread.
+    thread; ``meanwhile`` once, while processes read, and never where none do.
 
     Raises:
         ImageFormatError: the source's streams do not have a layer that the manifest names.
@@ -81,7 +83,7 @@ def index_image(
         ChildLost: a process that read a layer was ended by somebody else.
     """
     workers = workers or min(usable_processors(), MAXIMUM_WORKERS)
-    task = _Task(source, image, new_inspector, new_draft or _on_heap, on_bytes, on_layer)
+    task = _Task(source, image, new_inspector, new_draft or _on_heap, on_bytes, on_layer, meanwhile)
     if not source.random_access:
         return _index_streamed(task, pipelined=workers > 1)
     blobs = {_blob(layer): layer for layer in reversed(image.layers)}
@@ -168,6 +170,7 @@ def _read_in_processes(task: _Task, layers: Sequence[LayerDescriptor], workers: 
     waiting = [number for number, layer in enumerate(layers) if _size(layer) >= SMALL_LAYER_BYTES][::-1]
     small = [number for number, layer in enumerate(layers) if _size(layer) < SMALL_LAYER_BYTES]
     total = sum(map(_size, layers))
+    meanwhile = task.meanwhile
     prepare(layer.media_type for layer in layers)
     with Children(task.on_bytes) as children:
         while waiting or small or len(children):
@@ -176,6 +179,9 @@ def _read_in_processes(task: _Task, layers: Sequence[LayerDescriptor], workers: 
                 alone = _size(layers[number]) * workers > total
                 if not _start(task, children, number, layers[number], drafts, pipelined=alone):
                     small.append(number)
+            elif meanwhile is not None:
+                meanwhile()
+                meanwhile = None
             elif small:
                 number = small.pop()
                 drafts[number] = _read_here(task, layers[number])

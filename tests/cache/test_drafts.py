@@ -41,6 +41,7 @@ class Reading:
         self.bytes = 0
         self.layers = 0
         self.met_a_limit = False
+        self.meanwhile: list[int] = []  # how many processes there were when this one had nothing to do
 
     def __call__(self, image: str) -> tuple[LayerIndex, ...]:
         def on_bytes(count: int) -> None:
@@ -61,6 +62,7 @@ class Reading:
                         on_bytes=on_bytes,
                         on_layer=on_layer,
                         new_draft=drafts.new,
+                        meanwhile=lambda: self.meanwhile.append(len(child_processes())),
                     )
                 finally:
                     self.met_a_limit = drafts.met_a_limit
@@ -110,6 +112,7 @@ def test_layers_are_the_same_whoever_reads_them(
     assert reading.layers == 4
     assert reading.bytes == sum(layer.size or 0 for layer in manifest_of(image).layers)
     assert reading.messages == []
+    assert reading.meanwhile == ([2] if way == "processes" else [])
     if cached:
         names = files(tmp_path / "cache")
         assert sum(name.startswith("layers/sha256-") for name in names) == 4
