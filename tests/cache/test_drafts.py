@@ -7,6 +7,7 @@ import base64
 import gc
 import json
 import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from errno import ENOSPC
@@ -22,7 +23,8 @@ from imagescan.errors import BlobError, ChildLost, LimitExceeded
 from imagescan.layers import column_store, index, parallel
 from imagescan.layers.parallel import index_image
 from imagescan.layers.values import ImagePath, LayerIndex
-from imagescan.options import CacheOptions, Message
+from imagescan.options import CacheOptions, Message, ScanOptions
+from imagescan.scan import scan
 from imagescan.sources.layout import LayoutSource
 from imagescan.sources.select import SourceOptions, open_source
 from samples.oci import File
@@ -266,6 +268,29 @@ def test_a_layer_that_the_image_has_twice_is_read_once(tmp_path: Path) -> None:
         found = reading(image)
     assert found[0] is found[2]
     assert reading.layers == 2
+
+
+def test_processes_read_one_archive_at_once(tmp_path: Path, image: str, expected: list[object]) -> None:
+    archive = tmp_path / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "image", ".")
+    with read_by("processes"):
+        assert plain(Reading(None)(f"oci-archive:{archive}")) == expected
+
+
+def test_processes_read_a_directory_and_what_is_added_to_it(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / "root" / str(number)).mkdir(parents=True)
+        (tmp_path / "root" / str(number) / "run").write_text(f"#!/bin/{number}\n")
+    (tmp_path / "added").mkdir()
+    (tmp_path / "added" / "run").write_text("#!/bin/added\n")
+    wishes = ScanOptions(added=(f"{tmp_path}/added:/opt", f"{tmp_path}/root/1/run:/usr/bin/one"))
+    found = []
+    for way in WAYS:
+        with read_by(way):
+            found.append(scan(f"dir:{tmp_path}/root", wishes)[0].report)
+    assert found[0].counts.scripts == 52
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("auth", ["", "token"])
