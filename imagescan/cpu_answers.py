@@ -18,11 +18,16 @@ _MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.NOTE, Se
 
 def levels_in_use(filesystem: RootFilesystem) -> tuple[str, ...]:
     """The CPU levels that the image has libraries for, and all below the highest, best first."""
+    places = set(filesystem.paths_ever("glibc-hwcaps"))
+    if not places:  # as in most images
+        return ()
     directories = {entry.path.rpartition("/")[0] for entry in filesystem.contents()}
     named = {
         name
-        for directory in directories
-        for name in filesystem.children(f"{directory.partition('/glibc-hwcaps')[0]}/glibc-hwcaps")
+        for place in places.intersection(
+            f"{one.partition('/glibc-hwcaps')[0]}/glibc-hwcaps" for one in directories
+        )
+        for name in filesystem.children(place)
     }
     ladders = (cpu_levels(name) or () for name in named)
     return max(ladders, key=len, default=())

@@ -122,24 +122,25 @@ class Overlay:
             waiting |= self._removed_in(layer, source)
         return sorted(seen)
 
-    def visible(
-        self, directory: Directory, layer: int, source: str, files: Iterable[FileWithContent]
-    ) -> Iterator[FileEntry]:
-        """Those regular files of a layer's directory that no other layer hides; remembered for look-ups."""
-        if self.settled.moved or (layer, source) not in directory.parts:
-            for one in files:
-                found = self.look_up(directory, one.name)
-                if found is not None and found[0].layer == layer and found[0].content is one.content:
-                    yield found[0]
+    def visible(self, layer: int, source: str, files: Iterable[FileWithContent]) -> Iterator[FileEntry]:
+        """Those regular files of a layer's directory that no other layer hides."""
+        location = self.settled.location(layer, source)
+        directory = self._place_of(location, layer)
+        if directory is None:
             return
         hidden: set[str] = set()
-        for other, place in directory.parts[: directory.parts.index((layer, source))]:
-            hidden.update(self.layers[other].children(ImagePath(place)), self._removed_in(other, place))
-        known, path = directory.found, directory.path
+        known: dict[str, tuple[FileEntry, Directory | None] | None] = {}
+        if directory.path == location:
+            if self.settled.moved or (layer, source) not in directory.parts:
+                yield from self._seen(directory, layer, files)
+                return
+            for other, place in directory.parts[: directory.parts.index((layer, source))]:
+                hidden.update(self.layers[other].children(ImagePath(place)), self._removed_in(other, place))
+            known = directory.found  # where layers meet, look-ups cost most
         for name, kind, (mode, uid, gid), size, serial, capability, content in files:
             if name not in hidden:
                 entry = FileEntry(
-                    ImagePath(f"{path}/{name}"),
+                    ImagePath(f"{location}/{name}"),
                     kind,
                     mode,
                     uid,
@@ -151,7 +152,31 @@ class Overlay:
                     capability,
                     content,
                 )
-                yield known.setdefault(name, (entry, None))[0]  # type: ignore[index]
+                known[name] = entry, None
+                yield entry
+
+    def _place_of(self, location: str, layer: int) -> Directory | None:
+        """The directory at a path, or one above it in which there is nothing of any other layer; None where
+        the path leads to no directory."""
+        directory = self.root
+        for name in location.split("/")[1:]:
+            parts = directory.parts
+            if len(parts) == 1 and parts[0][0] == layer and not self.settled.moved:
+                break
+            found = self.look_up(directory, name)
+            if found is None or found[1] is None:
+                return None
+            directory = found[1]
+        return directory
+
+    def _seen(
+        self, directory: Directory, layer: int, files: Iterable[FileWithContent]
+    ) -> Iterator[FileEntry]:
+        """``visible`` by a look-up of each name."""
+        for one in files:
+            found = self.look_up(directory, one.name)
+            if found is not None and found[0].layer == layer and found[0].content is one.content:
+                yield found[0]
 
     def compose(self, directory: Directory, name: str) -> tuple[FileEntry, Directory | None] | None:
         """``look_up`` without memory."""

@@ -108,10 +108,8 @@ class MergedFilesystem:
         found = {entry.path: entry for entry in self._linked()}
         for number, layer in enumerate(overlay.layers):
             for source, files in layer.contents_by_directory():
-                place = overlay.at(overlay.settled.location(number, source))
-                if place is not None and place[1] is not None:
-                    for entry in overlay.visible(place[1], number, source, files):
-                        found[entry.path] = entry
+                for entry in overlay.visible(number, source, files):
+                    found[entry.path] = entry
         return (found[path] for path in sorted(found))
 
     def _linked(self) -> Iterator[FileEntry]:

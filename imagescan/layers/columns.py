@@ -20,7 +20,8 @@ from imagescan.reference import Digest
 IMPLICIT = 0x80  # set in the kind column: a directory that no tar entry names
 _KIND_MASK = 0x0F
 _KINDS = {int(kind): kind for kind in EntryKind}  # a look-up takes a fifth of making one of a number
-_MAXIMUM_OPEN_NAMES = 65_536  # names of directories that are kept unpacked for look-ups
+_FEW_NAMES = 8  # of a directory that is not worth being kept unpacked
+_MAXIMUM_OPEN_NAMES = 16_384  # names of directories that are kept unpacked for look-ups
 
 # A symlink's size column says where its target stands in ``targets``: offset << 16 | length.
 TARGET_LENGTH_BITS = 16
@@ -251,6 +252,10 @@ class ColumnarLayerIndex:
             return None
         opened = self._open.get(number)
         if opened is None:
+            first, end = self.directories.first[number : number + 2]
+            if end - first <= _FEW_NAMES:
+                names = self._names(number)
+                return self.directories.rows[first + names.index(name)] if name in names else None
             opened = self._unpack(number)
         return opened.get(name)
 

@@ -114,13 +114,24 @@ def nested_roots(paths: Iterable[ImagePath], filesystem: RootFilesystem) -> tupl
         for prefix in (head if found else "", *inside):
             if prefix and prefix != directory and not prefix.endswith("/usr"):
                 candidates.add(prefix)
-    return tuple(
-        sorted(
-            f"{prefix}/"
-            for prefix in candidates
-            if any(filesystem.resolve(prefix + mark, follow=False).entry for mark in _NESTED_ROOT_MARKS)
-        )
-    )
+    marked = {
+        prefix
+        for mark in (_NESTED_ROOT_MARKS if candidates else ())
+        for prefix in _maybe_marked(candidates, mark, filesystem)
+        if filesystem.resolve(prefix + mark, follow=False).entry
+    }
+    return tuple(sorted(f"{prefix}/" for prefix in marked))
+
+
+def _maybe_marked(candidates: set[str], mark: str, filesystem: RootFilesystem) -> Iterable[str]:
+    """The directories that may hold a mark, some without it among them: what is there now was brought by
+    some layer. A canonical path's directories are no links, but what lies in them may be some."""
+    top, name = mark.split("/")[1], mark.rpartition("/")[2]
+    if not filesystem.paths_ever(name):
+        return ()
+    if top == "lib":  # nearly all candidates have one
+        return candidates
+    return candidates.intersection(path.rpartition("/")[0] for path in filesystem.paths_ever(top))
 
 
 def names_architecture(path: str, architecture: str) -> bool:
@@ -192,15 +203,24 @@ def _families(paths: Iterable[ImagePath], directories: set[str]) -> set[str]:
     by_directory: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         by_directory[path.rpartition("/")[0]].append(path)
-    # No word has a slash in it, and before and behind one all words may stand: parts can be told apart.
+    depths = {one.count("/") for one in directories}
     return {
         without_words(path)
         for directory, members in by_directory.items()
-        if not {_without_words(f"{directory}/", node) for node in (False, True)}.isdisjoint(
-            {f"{one}/" for one in directories}
-        )
+        if directory.count("/") in depths
+        and not {_directory_without_words(directory, node) for node in (False, True)}.isdisjoint(directories)
         for path in members
     }
+
+
+def _directory_without_words(path: str, is_of_node_addon: bool) -> str:
+    return "/".join([_name_without_words(name, is_of_node_addon) for name in path.split("/")])
+
+
+@lru_cache(MAXIMUM_REMEMBERED)
+def _name_without_words(name: str, is_of_node_addon: bool) -> str:
+    """One component of a path. No word has a slash in it, and all may stand behind and before one."""
+    return _without_words(f"/{name}/", is_of_node_addon)[1:-1]
 
 
 def without_words(path: str) -> str:

@@ -48,6 +48,21 @@ def test_the_view_is_what_unpacking_one_layer_after_the_other_makes(seed, count)
     assert [item.path for item in view.contents()] == sorted(
         p for p, v in listing(tree).items() if v[0] == "file"
     )
+    fresh = merged(*map(tar_parts, stack))
+    found = [*fresh.contents()]
+    assert found == [entry(view, item.path) for item in found] == [entry(fresh, item.path) for item in found]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(["lib.so", "a.so.1", "b", "x.s", "o.so"]), unique=True), max_size=4))
+def test_names_that_are_looked_for_together_are_found_as_one_by_one(directories):
+    names = ["lib.so", "a.so.1", "b", "x.so", ".so", "o", "s/o.so", ""]
+    parts = [
+        file(f"{'abcd'[at]}/{name}".encode(), b"x") for at, inner in enumerate(directories) for name in inner
+    ]
+    together, single = merged(parts, parts[::2]), merged(parts, parts[::2])
+    together.look_for_libraries(names)
+    assert [together.paths_ever(name) for name in names] == [single.paths_ever(name) for name in names]
 
 
 @settings(max_examples=400, deadline=None)
@@ -59,6 +74,9 @@ def test_layers_that_leave_out_parents_are_unpacked_as_by_containerd(seed, count
     tree = {}
     assume(all(unpack(tree, changes) for changes in stack))
     assert listing_of_view(merged(*map(tar_parts, stack))) == listing(tree)
+    fresh, view = merged(*map(tar_parts, stack)), merged(*map(tar_parts, stack))
+    files = [item for item in view.walk() if item.content is not None]
+    assert [*fresh.contents()] == sorted(files, key=lambda item: item.path)
 
 
 def test_no_layer_at_all_is_an_empty_root():
