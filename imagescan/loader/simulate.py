@@ -13,7 +13,7 @@ from functools import partial
 
 from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts, ElfKind
-from imagescan.filesystem.values import FileEntry, RootFilesystem
+from imagescan.filesystem.values import Credentials, FileEntry, RootFilesystem
 from imagescan.layers.values import ImagePath
 from imagescan.loader.binding import Binder
 from imagescan.loader.closure_table import ClosureTable
@@ -62,6 +62,7 @@ class Simulation:
         self._loaders: dict[str, GlibcLoader | MuslLoader | None] = {}
         self._common: dict[_Abi, Counter[str]] | None = None
         self._running = RunningPrograms()
+        self._elevated: dict[Credentials, Simulation] = {}
 
     def on(self, environment: ProcessEnvironment) -> Simulation:
         """The same image in another process environment. Which symbols glibc finds in which files does not
@@ -147,7 +148,7 @@ class Simulation:
             return _alone(entry, elf, identity, refusal if is_program else None)
         elevated = self._environment.elevated_by(entry) if is_program else None
         if elevated is not None:
-            return Simulation(self._filesystem, elevated).link_map(entry.path)
+            return self._with_rights(elevated).link_map(entry.path)
         loader = self._loader(identity)
         if loader is None:
             return _alone(entry, elf, identity)
@@ -159,6 +160,13 @@ class Simulation:
         if not elf.dlopen_notes:
             return link_map
         return replace(link_map, problems=replace(link_map.problems, optional_missing=process.announced()))
+
+    def _with_rights(self, environment: ProcessEnvironment) -> Simulation:
+        """The same for programs that run with the rights of their file, one for each set of rights."""
+        found = self._elevated.get(environment.credentials)
+        if found is None:
+            found = self._elevated[environment.credentials] = self.on(environment)
+        return found
 
     def _serving(self, elf: ElfFacts) -> LoaderIdentity | None:
         """The loader that a file asks for, or that would load it; it may be missing."""

@@ -40,7 +40,11 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
 
     def concerned(found: ObjectFacts, linked: LinkMap) -> bool:
         hosted = found.tier is not Tier.PLUGIN or found.opened is not None
-        return hosted and any(symbol.binding is wanted for symbol in linked.missing_symbols)
+        absent = _absent(linked)
+        return hosted and any(
+            symbol.binding is wanted and not _is_explained(symbol, absent)
+            for symbol in linked.missing_symbols
+        )
 
     for found, linked in troubled_subjects(facts, concerned):
         link_map = whole(linked)
@@ -62,15 +66,24 @@ def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
 
     A library that lacks a version that is asked of it is too old: its missing symbols are the same cause.
     """
-    absent = {resolution.needed for resolution in link_map.missing}
-    absent |= {one.library for one in link_map.missing_versions if not one.weak}
+    absent = _absent(link_map)
     for symbol in link_map.missing_symbols:
         asking = loaded_object(link_map, symbol.needed_by)
         if asking is not None and built_for_another_libc(link_map, asking):
             continue  # told by the rule for mixed builds
-        explained = symbol.library in absent if symbol.library else bool(absent)
-        if not explained:
+        if not _is_explained(symbol, absent):
             yield symbol
+
+
+def _absent(link_map: LinkMap) -> set[str]:
+    """The libraries that are missing or too old."""
+    absent = {resolution.needed for resolution in link_map.missing}
+    return absent | {one.library for one in link_map.missing_versions if not one.weak}
+
+
+def _is_explained(symbol: MissingSymbol, absent: set[str]) -> bool:
+    """Whether a library that is absent would have had the symbol, or may have had."""
+    return symbol.library in absent if symbol.library else bool(absent)
 
 
 def expected_in(link_map: LinkMap, symbols: list[MissingSymbol]) -> tuple[str, ...]:
