@@ -11,9 +11,9 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from enum import IntEnum
+from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -28,20 +28,30 @@ _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
 _LOCAL_VISIBILITIES = frozenset((1, 2))  # STV_INTERNAL, STV_HIDDEN
 _HIDDEN_VERSION = 0x8000
 _VERSION_NUMBER = 0x7FFF
-_FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
+FIRST_NAMED_VERSION = 2  # 0 is local, 1 the base: no version
 
 _BASE_VERSION = 1
 
-# Section, visibility and binding of an undefined symbol that other files can define: of default or
-# protected visibility.
-_PLAIN_MASK = 0xFFFF03F0
 _UNDEFINED_FACT = 0xFFFF  # and below: st_shndx is 0
-_PLAIN = frozenset((_GLOBAL << 4, _GLOBAL << 4 | 0x300))
-_PLAIN_OR_WEAK = _PLAIN | {_WEAK << 4, _WEAK << 4 | 0x300}
+
+
+def _plain_facts(*bindings: int) -> frozenset[int]:
+    """st_info | st_other << 8 of symbols that other files can define: of default or protected visibility."""
+    visibilities = [other for other in range(256) if other & 3 not in _LOCAL_VISIBILITIES]
+    return frozenset(
+        binding << 4 | kind | other << 8
+        for binding in bindings
+        for kind in range(16)
+        for other in visibilities
+    )
+
+
+_STRONG, _STRONG_OR_WEAK = _plain_facts(_GLOBAL), _plain_facts(_GLOBAL, _WEAK)
 
 # One word of the column of relocated symbols: the symbol's index << 3, and what asks for it.
 IMMEDIATE, LAZY, COPIED = 1, 2, 4
 RELOCATED_SHIFT = 3
+_NOT_COPIED = bytes(word for word in range(256) if not word & COPIED)
 
 
 class SymbolReference(NamedTuple):
@@ -75,12 +85,13 @@ class SymbolDefinition(NamedTuple):
 
 
 class UndefinedSymbols(NamedTuple):
-    """References as parallel lists: name, version number (``SymbolTable.version_labels``), and the word
-    of the column ``relocated``. Ascending by the symbol's index."""
+    """Symbols that other files can define, as parallel columns: name, version number
+    (``SymbolTable.version_labels``), and the symbol's index, ascending. Whether a relocation uses them
+    is not asked (``relocated_symbols``)."""
 
     names: list[bytes]
-    numbers: list[int]
-    words: list[int]
+    numbers: Sequence[int]
+    indices: Sequence[int]
 
 
 class VersionName(NamedTuple):
@@ -194,7 +205,7 @@ class SymbolTable:
             number = version & 0x7FFF
             yield SymbolDefinition(
                 strings[name : find(b"\0", name)],
-                names.get(number, b"") if number >= _FIRST_NAMED_VERSION else b"",
+                names.get(number, b"") if number >= FIRST_NAMED_VERSION else b"",
                 number,
                 version >= _HIDDEN_VERSION,
                 kind == _IFUNC,
@@ -205,52 +216,50 @@ class SymbolTable:
         """Every strong undefined symbol that a relocation uses, on request also the weak ones, which
         resolve to 0 silently."""
         columns = self.columns()
-        names, numbers, words = self.undefined(columns, weak=weak)
         labels = self.version_labels(columns)
-        return list(map(symbol_reference, names, map(labels.get, numbers), words))
+        used = relocated_symbols(columns)
+        return [
+            symbol_reference(name, labels.get(number), used[index])
+            for name, number, index in zip(*self.undefined(columns, weak=weak), strict=True)
+            if index in used
+        ]
 
     def undefined(self, columns: SymbolColumns, *, weak: bool = False) -> UndefinedSymbols:
-        """``references`` as parallel lists, without a value for each; weak ones on request."""
-        rows = self.symbol_words(columns)
-        indices, used = self._undefined_indices(rows, words(columns.relocated), weak=weak)
+        """Every strong undefined symbol, and those that are copied; weak ones on request."""
+        rows, step = self.symbol_words(columns), self.words_in_row
+        indices = self._undefined_indices(rows, columns, _STRONG_OR_WEAK if weak else _STRONG)
         strings, find = columns.strings, columns.strings.find
-        starts = _at(rows[:: self.words_in_row], indices)
+        names = [strings[start : find(b"\0", start)] for start in _at(rows[::step], indices)]
+        if not columns.versions:
+            return UndefinedSymbols(names, [_BASE_VERSION] * len(names), indices)
         numbers = self.version_column(columns)
         if indices and indices[-1] >= len(numbers):
             numbers.extend([_BASE_VERSION] * (indices[-1] + 1 - len(numbers)))
-        return UndefinedSymbols(
-            [strings[start : find(b"\0", start)] for start in starts],
-            [number & _VERSION_NUMBER for number in _at(numbers, indices)],
-            used,
-        )
+        used = _at(numbers, indices)
+        if max(used, default=0) > _VERSION_NUMBER:
+            used = [number & _VERSION_NUMBER for number in used]
+        return UndefinedSymbols(names, used, indices)
 
     def version_labels(self, columns: SymbolColumns) -> dict[int, VersionName]:
         """What the version numbers of references stand for; those without a name are not in it."""
-        return {one.number: one for one in version_names(columns) if one.number >= _FIRST_NAMED_VERSION}
+        return {one.number: one for one in version_names(columns) if one.number >= FIRST_NAMED_VERSION}
 
     def _undefined_indices(
-        self, rows: array[int], relocated: array[int], *, weak: bool
-    ) -> tuple[list[int], list[int]]:
-        """Symbols that are undefined, or copied, and the words of ``relocated`` for them."""
+        self, rows: array[int], columns: SymbolColumns, plain: frozenset[int]
+    ) -> Sequence[int]:
+        """Symbols that are undefined or copied, and among the plain ones."""
         facts = rows[1 if self.elf_class == 64 else 3 :: self.words_in_row]
-        count = len(facts)
-        if relocated and relocated[-1] >> RELOCATED_SHIFT >= count:
-            relocated = array("I", [word for word in relocated if word >> RELOCATED_SHIFT < count])
-        if self.first_hashed < count and min(facts[self.first_hashed :]) > _UNDEFINED_FACT:
-            # As linkers do it: what the hash table holds is defined, and only copies matter of it.
-            end = bisect_left(relocated, self.first_hashed << RELOCATED_SHIFT)
-            copies = [word for word in relocated[end:] if word & COPIED]
-            relocated = relocated[:end] + array("I", copies)
-        indices = [word >> RELOCATED_SHIFT for word in relocated]
-        plain = _PLAIN_OR_WEAK if weak else _PLAIN
-        copied = {word >> RELOCATED_SHIFT for word in relocated if word & COPIED}
-        places = [
-            place
-            for place, fact in enumerate(_at(facts, indices))
-            if fact & _PLAIN_MASK in plain
-            or (indices[place] in copied and fact & _PLAIN_MASK & 0xFFFF in plain)
+        end = first = self.first_hashed
+        # As linkers do it: what the hash table holds is defined.
+        if first >= len(facts) or min(facts[first:]) <= _UNDEFINED_FACT:
+            end = len(facts)
+        indices = list(compress(range(end), map(plain.__contains__, facts[:end])))
+        copied = [
+            index
+            for index in _copied(columns)
+            if index < len(facts) and facts[index] & _UNDEFINED_FACT in plain
         ]
-        return list(_at(indices, places)), list(_at(relocated, places))
+        return sorted({*indices, *copied}) if copied else indices
 
     @property
     def words_in_row(self) -> int:
@@ -325,6 +334,18 @@ def words(column: bytes) -> array[int]:
     return found
 
 
+def relocated_symbols(columns: SymbolColumns) -> dict[int, int]:
+    """The word of the column ``relocated`` for each symbol that a relocation uses."""
+    return {word >> RELOCATED_SHIFT: word for word in words(columns.relocated)}
+
+
+def _copied(columns: SymbolColumns) -> list[int]:
+    """The symbols that a COPY relocation uses."""
+    if not columns.relocated[::4].translate(None, _NOT_COPIED):  # as of nearly every file
+        return []
+    return [word >> RELOCATED_SHIFT for word in words(columns.relocated) if word & COPIED]
+
+
 def word_column(numbers: array[int]) -> bytes:
     """Numbers of 4 bytes as a little-endian column."""
     if sys.byteorder == "big":
@@ -335,11 +356,20 @@ def word_column(numbers: array[int]) -> bytes:
 
 def version_names(columns: SymbolColumns) -> Iterator[VersionName]:
     """What each version index stands for, ascending."""
+    return map(VersionName._make, version_rows(columns))
+
+
+def version_rows(
+    columns: SymbolColumns, among: Container[int] | None = None
+) -> Iterator[tuple[int, bytes, str, bool]]:
+    """``version_names`` as plain tuples; of some indices only, if they are given."""
     numbers = words(columns.version_names)
     strings = columns.strings
-    for key, name, file in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
-        library = _string(strings, file - 1).decode("utf-8", "surrogateescape") if file else ""
-        yield VersionName(key & 0xFFFF, _string(strings, name), library, bool(key >> 16))
+    for key, start, file in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+        number = key & 0xFFFF
+        if among is None or number in among:
+            library = _string(strings, file - 1).decode("utf-8", "surrogateescape") if file else ""
+            yield number, _string(strings, start), library, key > 0xFFFF
 
 
 def _string(strings: bytes, offset: int) -> bytes:

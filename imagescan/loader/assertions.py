@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from imagescan.elf.symbols import SymbolReference
-from imagescan.loader.binding import Binder, Linked
+from imagescan.loader.binding import Binder
+from imagescan.loader.opened_files import Linked
 from imagescan.loader.values import LoaderFault
 
 _LAST = (2, 40)

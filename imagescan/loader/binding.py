@@ -8,52 +8,30 @@ does not matter and answers can be shared between link maps.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from imagescan.elf.facts import ElfFacts
-from imagescan.elf.symbols import SymbolReference, SymbolTable, symbol_reference
-from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols, Version, gnu_hash
+from imagescan.elf.symbols import SymbolReference
+from imagescan.loader.gnu_hash import gnu_hashes
+from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
+from imagescan.loader.symbol_lookup import UNVERSIONED, Names, Version
+from imagescan.loader.unanswered import Unanswered
 from imagescan.loader.values import Binding, MissingSymbol
 
-MAXIMUM_OPENED_BYTES = 8 << 20  # of files in which names are looked up; the others are read again
+PORTION = 50_000  # references that are asked at once
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
-MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
-_Inode = tuple[int, int]
-
-# musl's get_lfs64 (ldso/dynlink.c): names that the loader answers with X for X64.
-_LFS64_BASES = """
-aio_cancel aio_error aio_fsync aio_read aio_return aio_suspend aio_write alphasort creat
-fallocate fgetpos fopen freopen fseeko fsetpos fstat fstatat fstatfs fstatvfs ftello ftruncate
-ftw getdents getrlimit glob globfree lio_listio lockf lseek lstat mkostemp mkostemps mkstemp
-mkstemps mmap nftw open openat posix_fadvise posix_fallocate pread preadv prlimit pwrite pwritev
-readdir scandir sendfile setrlimit stat statfs statvfs tmpfile truncate versionsort __fxstat
-__fxstatat __lxstat __xstat
-"""
-_LFS64 = {f"{name}64".encode(): name.encode() for name in _LFS64_BASES.split()} | {
-    b"readdir64_r": b"readdir_r"
-}
+Wanted = tuple[bytes, Version | None]
+_NOTHING: frozenset[bytes] = frozenset()
 
 
-class Linked(Protocol):
-    """A loaded file, as far as symbols are concerned."""
+class Survey(NamedTuple):
+    """What came of looking for names in files: which files, by identity, answer a name of a version."""
 
-    @property
-    def path(self) -> str:
-        """The path as the loader opened it."""
-        ...
-
-    @property
-    def inode(self) -> tuple[int, int]:
-        """Its identity."""
-        ...
-
-    @property
-    def elf(self) -> ElfFacts:
-        """What it says."""
-        ...
+    names: Mapping[Version | None, Set[bytes]]
+    inodes: Set[Inode]
+    definers: Mapping[Wanted, Set[Inode]]
 
 
 class Binder:
@@ -66,18 +44,15 @@ class Binder:
 
     def __init__(self, *, is_musl: bool, aliases: ElfFacts | None = None) -> None:
         self._is_musl = is_musl
-        self._aliases = aliases.symbols if aliases is not None else None
-        self._aliased = DefinedSymbols(self._aliases) if self._aliases is not None else None
-        self._opened: OrderedDict[_Inode, DefinedSymbols] = OrderedDict()
-        self._bytes = 0
-        self._found: dict[tuple[_Inode, Version | None], set[bytes]] = {}
+        self._files = OpenedFiles(is_musl=is_musl, aliases=aliases)
+        self._unanswered = Unanswered(self._files)
+        self._survey = Survey({}, frozenset(), {})
+        self._found: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._found_names = 0
-        self._absent: dict[tuple[_Inode, Version | None], set[bytes]] = {}
+        self._absent: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._absent_names = 0
-        self._hashes: dict[bytes, int] = {}
-        self._names: dict[bytes, bytes] = {}
         self._texts: dict[bytes, str] = {}
-        self._residuals: dict[tuple[_Inode, ...], tuple[SymbolReference, ...]] = {}
+        self._residuals: dict[tuple[Inode, ...], tuple[SymbolReference, ...]] = {}
 
     def missing(
         self,
@@ -119,15 +94,30 @@ class Binder:
     ) -> set[bytes]:
         """Those of some names, all of one version, that no object answers. What is remembered counts first;
         then each file is opened once, for all that is asked."""
+        inodes = {by.inode for by in objects}
+        surveyed = self._survey.names.get(version, _NOTHING) & names
+        if not surveyed or not inodes <= self._survey.inodes:
+            return self._asked_in_vain(names, version, objects)
+        definers = self._survey.definers
+        left = {name for name in surveyed if inodes.isdisjoint(definers.get((name, version), ()))}
+        names = names - surveyed
+        return left | self._asked_in_vain(names, version, objects) if names else left
+
+    def _asked_in_vain(
+        self, names: set[bytes], version: Version | None, objects: Sequence[Linked]
+    ) -> set[bytes]:
+        """The same for names that were not looked for in all of the files."""
         for by in objects:
             names = names - self._known(by, version)
             if not names:
                 return names
+        hashed = Names(gnu_hashes(names))
         for by in objects:
             absent = self._known_absent(by, version)
             asked = names - absent
             if asked:
-                answered = self._answered(by, asked, version)
+                answered = asked & self._files.among(by, hashed).of(version)
+                self._remember_found(by, version, answered)
                 absent |= asked - answered
                 self._absent_names += len(asked) - len(answered)
                 names = names - answered
@@ -140,9 +130,20 @@ class Binder:
         key = (one.inode, *(other.inode for other in direct))
         found = self._residuals.get(key)
         if found is None:
-            table = one.elf.symbols
-            found = self._residuals[key] = self._unanswered(table, direct) if table else ()
+            (found,) = self._unanswered.references([(one, direct)])
+            self._residuals[key] = found
         return found
+
+    def residuals(
+        self, some: Sequence[tuple[Linked, Sequence[Linked]]]
+    ) -> Iterator[tuple[SymbolReference, ...]]:
+        """The same of several objects: each of the others is opened once for all of them."""
+        unanswered = Unanswered(self._files.anew())
+        for portion in _portions(some):
+            for (one, direct), found in zip(portion, unanswered.references(portion), strict=True):
+                key = (one.inode, *(other.inode for other in direct))
+                self._residuals[key] = found
+                yield found
 
     def answers(self, provider: Linked, reference: SymbolReference) -> bool:
         """Whether a definition of an object answers a reference."""
@@ -150,18 +151,34 @@ class Binder:
 
     def defines(self, provider: Linked, name: bytes) -> bool:
         """Whether an object has a definition of that name, whoever may use it."""
-        defined = self._open(provider)
-        return defined is not None and defined.defines(name)
+        return self._files.defines(provider, name)
+
+    def look_for(self, wanted: Set[Wanted], among: Iterable[Linked]) -> Survey:
+        """Which of some files answer each of some references; remembered instead of what was looked for
+        before."""
+        names = Names(gnu_hashes({name for name, _ in wanted}))
+        versions: dict[Version | None, set[bytes]] = {}
+        for name, version in wanted:
+            versions.setdefault(version, set()).add(name)
+        files = self._files.anew()
+        definers: dict[Wanted, set[Inode]] = {}
+        looked_in = {one.inode: one for one in among}
+        for inode, one in looked_in.items() if wanted else ():
+            answered = files.among(one, names)
+            for version, asked in versions.items():
+                for name in answered.of(version) & asked:
+                    definers.setdefault((name, version), set()).add(inode)
+        self._survey = Survey(versions, looked_in.keys(), definers)
+        return self._survey
 
     def close_files(self) -> None:
         """Give back the memory that look-ups take; what is asked later opens its files again."""
-        self._opened.clear()
-        self._bytes = 0
+        self._files.close()
+        self._unanswered = Unanswered(self._files)
         self._found.clear()
         self._found_names = 0
         self._absent.clear()
         self._absent_names = 0
-        self._hashes.clear()
 
     def missing_symbol(
         self, one: Linked, reference: SymbolReference, *, bind_now: bool, path: str
@@ -182,121 +199,46 @@ class Binder:
             text = self._texts[name] = name.decode("utf-8", "surrogateescape")
         return text
 
-    def _unanswered(self, table: SymbolTable, direct: Sequence[Linked]) -> tuple[SymbolReference, ...]:
-        columns = table.columns()
-        names, numbers, words = table.undefined(columns)
-        labels = table.version_labels(columns)
-        groups: dict[int, set[bytes]] = {}
-        for name, number in zip(names, numbers, strict=True):
-            groups.setdefault(number, set()).add(name)
-        files = {one.elf.soname or one.path.rpartition("/")[2]: one for one in direct}
-        left = {}
-        for number, group in groups.items():
-            label = labels.get(number)
-            # The version need says where a symbol was when the file was linked: ask there first.
-            likely = files.get(label.file) if label is not None else None
-            version = (label.name, label.hidden) if label is not None and label.name else UNVERSIONED
-            pending = group if likely is None else self._without_answered(group, version, likely)
-            if pending and (pending := self._without_answered_by_any(pending, version, direct)):
-                left[number] = pending
-        if not left:
-            return ()
-        once = self._names.setdefault  # the same few names are missed by many
-        return tuple(
-            symbol_reference(once(name, name), labels.get(number), word)
-            for name, number, word in zip(names, numbers, words, strict=True)
-            if number in left and name in left[number]
-        )
-
-    def _without_answered(self, names: set[bytes], version: Version | None, by: Linked) -> set[bytes]:
-        """Those of some names, all of one version, that an object does not answer."""
-        names = names - self._known(by, version)
-        return names - self._answered(by, names, version) if names else names
-
-    def _without_answered_by_any(
-        self, names: set[bytes], version: Version | None, direct: Sequence[Linked]
-    ) -> set[bytes]:
-        """The same for several objects: what is remembered of any of them counts first."""
-        for by in direct:
-            names = names - self._known(by, version)
-            if not names:
-                return names
-        for by in direct:
-            names = names - self._answered(by, names, version)
-            if not names:
-                break
-        return names
-
     def answers_name(self, provider: Linked, name: bytes, version: Version | None) -> bool:
         """Whether a definition of an object answers a reference of that name and version."""
         return name in self._known(provider, version) or bool(self._answered(provider, {name}, version))
 
-    def _answered(self, provider: Linked, names: set[bytes], version: Version | None) -> set[bytes]:
-        """Those of some names that an object answers; remembered unless it cost nothing."""
-        defined = self._open(provider)
-        version = self._normal(provider, version)
-        aliased = set(filter(self._answers_alias, names)) if self._aliased is not None else set()
-        if defined is None:
-            return aliased
-        if version is UNVERSIONED and defined.decodes_all(len(names)):
-            every = defined.visible_to_musl if self._is_musl else defined.unversioned
-            return names & every | aliased
-        found = {name for name in names if self._finds(defined, name, version)} | aliased
-        self._known(provider, version).update(found)
-        self._found_names += len(found)
+    def _answered(self, provider: Linked, names: set[bytes], version: Version | None) -> Set[bytes]:
+        """Those of some names that an object answers; remembered."""
+        found = self._files.answered(provider, names, version) & names
+        self._remember_found(provider, version, found)
         return found
 
-    def _finds(self, defined: DefinedSymbols, name: bytes, version: Version | None) -> bool:
-        if self._is_musl:
-            return defined.answers_musl(name, self._hash(name))
-        return defined.answers(name, self._hash(name), version)
-
-    def _hash(self, name: bytes) -> int:
-        value = self._hashes.get(name)
-        if value is None:
-            if len(self._hashes) > MAXIMUM_HASHES:
-                self._hashes.clear()
-            value = self._hashes[name] = gnu_hash(name)
-        return value
-
-    def _answers_alias(self, name: bytes) -> bool:
-        """get_lfs64 asks musl itself, also when nothing needs a libc."""
-        return (
-            self._aliased is not None
-            and name in _LFS64
-            and self._aliased.answers_musl(_LFS64[name], gnu_hash(_LFS64[name]))
-        )
+    def _remember_found(self, provider: Linked, version: Version | None, found: Set[bytes]) -> None:
+        known = self._known(provider, version)
+        before = len(known)
+        known |= found
+        self._found_names += len(known) - before
 
     def _known(self, provider: Linked, version: Version | None) -> set[bytes]:
         if self._found_names > MAXIMUM_FOUND:
             self._found.clear()
             self._found_names = 0
-        return self._found.setdefault((provider.inode, self._normal(provider, version)), set())
+        return self._found.setdefault((provider.inode, self._files.normal(provider, version)), set())
 
     def _known_absent(self, provider: Linked, version: Version | None) -> set[bytes]:
         """The names that an object is known not to answer."""
         if self._absent_names > MAXIMUM_FOUND:
             self._absent.clear()
             self._absent_names = 0
-        return self._absent.setdefault((provider.inode, self._normal(provider, version)), set())
+        return self._absent.setdefault((provider.inode, self._files.normal(provider, version)), set())
 
-    def _normal(self, provider: Linked, version: Version | None) -> Version | None:
-        """Under which version answers are remembered: musl knows none, nor does a file without."""
-        table = provider.elf.symbols
-        return UNVERSIONED if self._is_musl or table is None or not table.has_versions else version
 
-    def _open(self, provider: Linked) -> DefinedSymbols | None:
-        found = self._opened.get(provider.inode)
-        if found is not None:
-            self._opened.move_to_end(provider.inode)
-            return found
-        if provider.elf.symbols is None:
-            return None
-        found = self._opened[provider.inode] = DefinedSymbols(provider.elf.symbols)
-        self._bytes += found.size
-        while self._bytes > MAXIMUM_OPENED_BYTES and len(self._opened) > 1:
-            self._bytes -= self._opened.popitem(last=False)[1].size
-        return found
+def _portions(
+    some: Sequence[tuple[Linked, Sequence[Linked]]],
+) -> Iterator[Sequence[tuple[Linked, Sequence[Linked]]]]:
+    """Objects in the same order, so many at a time as have about ``PORTION`` references."""
+    start = references = 0
+    for end, (one, _) in enumerate(some, 1):
+        references += one.elf.symbols.first_hashed if one.elf.symbols else 0
+        if references >= PORTION or end == len(some):
+            yield some[start:end]
+            start, references = end, 0
 
 
 def version_of(reference: SymbolReference) -> Version | None:

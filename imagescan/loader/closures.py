@@ -91,7 +91,7 @@ class Closures:
             if walk is not None:
                 walks[entry.path] = walk
                 self._count(walk.edges)
-        binding = SharedBinding(links, loader.binder, walks.values())
+        binding = SharedBinding(links, loader.binder)
         bind_now = bool(self._process.variable("LD_BIND_NOW"))
         for entry in entries:
             shared = walks.get(entry.path)

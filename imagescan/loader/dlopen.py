@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from imagescan.elf.facts import ElfFacts, ElfType
+from imagescan.loader.gnu_hash import gnu_hash
 from imagescan.loader.process import Mapped
-from imagescan.loader.symbol_lookup import DefinedSymbols, gnu_hash
+from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols
 from imagescan.loader.values import LoaderFault, OptionalLibrary
 
 _STACK_REFUSED = (2, 41)
@@ -67,8 +68,10 @@ def static_tls_faults(objects: Sequence[Mapped], known: int) -> list[LoaderFault
 def _first_definer(objects: Sequence[Mapped], name: str) -> int | None:
     wanted = name.encode("utf-8", "surrogateescape")
     for position, one in enumerate(objects):
-        if one.elf.symbols and DefinedSymbols(one.elf.symbols).answers_musl(wanted, gnu_hash(wanted)):
-            return position
+        if one.elf.symbols is not None:
+            defined = DefinedSymbols(one.elf.symbols, is_musl=True)
+            if defined.answers(wanted, gnu_hash(wanted), UNVERSIONED):
+                return position
     return None
 
 

@@ -16,9 +16,10 @@ from imagescan.loader.binding import Binder
 from imagescan.loader.candidates import judge_for_musl
 from imagescan.loader.dlopen import missing_announcements, static_tls_faults
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.gnu_hash import gnu_hash
 from imagescan.loader.object_faults import musl_relr_faults
 from imagescan.loader.process import LoaderProcess, Mapped, Process, Request
-from imagescan.loader.symbol_lookup import DefinedSymbols, gnu_hash
+from imagescan.loader.symbol_lookup import UNVERSIONED, DefinedSymbols
 from imagescan.loader.tokens import expand_musl
 from imagescan.loader.values import (
     How,
@@ -315,8 +316,8 @@ class _MuslProcess:
         """A file that defines both of these is taken for a libc and replaced by musl itself."""
         if elf.symbols is None:
             return False
-        defined = DefinedSymbols(elf.symbols)
-        return all(defined.answers_musl(mark, gnu_hash(mark)) for mark in _LIBC_MARKS)
+        defined = DefinedSymbols(elf.symbols, is_musl=True)
+        return all(defined.answers(mark, gnu_hash(mark), UNVERSIONED) for mark in _LIBC_MARKS)
 
     def _include_self(self) -> Mapped:
         if self._self not in self._process.objects:

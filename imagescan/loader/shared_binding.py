@@ -8,28 +8,30 @@ program. Those are looked up once in every file, by hash first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from imagescan.elf.symbols import HashKind, SymbolReference
+from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.binding import Binder, version_of
-from imagescan.loader.shared_links import Node, SharedLinks, Walk
-from imagescan.loader.symbol_lookup import Version, gnu_hash, hashes_of
+from imagescan.loader.shared_links import SharedLinks, Walk
 from imagescan.loader.values import MissingSymbol
-
-_Wanted = tuple[bytes, Version | None]
 
 
 class SharedBinding:
     """The unanswered references of one loader's closures."""
 
-    def __init__(self, links: SharedLinks, binder: Binder, walks: Iterable[Walk]) -> None:
+    def __init__(self, links: SharedLinks, binder: Binder) -> None:
         self._links = links
         self._binder = binder
-        used = sorted({number for walk in walks for number in walk.nodes}, key=self._largest_needs)
-        left = {number: self._left_by_needs(links.nodes[number]) for number in used}
+        nodes = links.nodes
+        self._inodes = [one.inode for one in nodes]
+        # Of the others it is not known what they need.
+        answered = [one.number for one in nodes if len(one.needs) == len(one.elf.needed)]
+        numbers = sorted(answered, key=self._largest_needs)
+        objects = [(nodes[number], [nodes[needed] for needed in nodes[number].needs]) for number in numbers]
+        left = dict(zip(numbers, binder.residuals(objects), strict=True))
         left = {number: references for number, references in left.items() if references}
-        wanted = {_wanted(reference) for references in left.values() for reference in references}
-        self._definers = self._find_definers(wanted, used)
+        wanted = {(one.name, version_of(one)) for references in left.values() for one in references}
+        self._survey = binder.look_for(wanted, nodes)
         self._left = {
             number: self._without(references, number, links.closure(number))
             for number, references in left.items()
@@ -59,42 +61,17 @@ class SharedBinding:
         tables = ((needed, nodes[needed].elf.symbols) for needed in nodes[number].needs)
         return sorted((-table.length if table else 0, needed) for needed, table in tables)
 
-    def _left_by_needs(self, one: Node) -> tuple[SymbolReference, ...]:
-        nodes = self._links.nodes
-        return self._binder.residual(one, [nodes[number] for number in one.needs])
-
     def _without(
-        self, references: Sequence[SymbolReference], number: int, nodes: frozenset[int] | None
+        self, references: Sequence[SymbolReference], number: int, numbers: frozenset[int] | None
     ) -> tuple[SymbolReference, ...]:
         """Those references of a node that no node of a closure answers; all of them without a closure."""
-        if nodes is None:
+        if numbers is None:
             return tuple(references)
-        others = nodes - {number}
+        inodes = {self._inodes[one] for one in numbers}
+        others = inodes - {self._inodes[number]}
+        definers = self._survey.definers
         return tuple(
             one
             for one in references
-            if (others if one.copied else nodes).isdisjoint(self._definers.get(_wanted(one), ()))
+            if (others if one.copied else inodes).isdisjoint(definers.get((one.name, version_of(one)), ()))
         )
-
-    def _find_definers(self, wanted: set[_Wanted], among: Sequence[int]) -> dict[_Wanted, set[int]]:
-        """Which nodes answer each of these."""
-        by_hash: dict[int, list[_Wanted]] = {}
-        for one in wanted:
-            by_hash.setdefault(gnu_hash(one[0]) | 1, []).append(one)
-        hashes = frozenset(by_hash)
-        found: dict[_Wanted, set[int]] = {}
-        for number in among:
-            node = self._links.nodes[number]
-            table = node.elf.symbols
-            if table is None:
-                continue
-            hits = hashes.intersection(hashes_of(table)) if table.hash_kind is HashKind.GNU else hashes
-            for value in hits:
-                for one in by_hash[value]:
-                    if self._binder.answers_name(node, *one):
-                        found.setdefault(one, set()).add(number)
-        return found
-
-
-def _wanted(reference: SymbolReference) -> _Wanted:
-    return reference.name, version_of(reference)

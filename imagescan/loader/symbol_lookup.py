@@ -8,14 +8,13 @@ of all their names instead of DT_HASH's chains.
 
 from __future__ import annotations
 
-import struct
-import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import count
 
-from imagescan.elf.symbols import HashKind, SymbolTable, version_names
+from imagescan.elf.symbols import HashKind, SymbolTable, version_rows
+from imagescan.loader.gnu_hash import gnu_hash
+from imagescan.loader.hash_table import HashTable
 
 _TLS, _IFUNC, _ABSOLUTE = 6, 10, 0xFFF1
 # st_info of symbols that a look-up may end at: GLOBAL WEAK GNU_UNIQUE, and any of NOTYPE OBJECT FUNC COMMON
@@ -23,10 +22,11 @@ _TLS, _IFUNC, _ABSOLUTE = 6, 10, 0xFFF1
 _DEFINABLE = frozenset(binding << 4 | kind for binding in (1, 2, 10) for kind in (0, 1, 2, 5, 6, 10))
 _LOCAL_BITS, _LOCAL = 0x300, frozenset((0x100, 0x200))  # STV_INTERNAL, STV_HIDDEN of st_other
 _HIDDEN_VERSION, _VERSION_NUMBER = 0x8000, 0x7FFF
-_FIRST_NAMED_VERSION = 2
-_HEADER = 16  # bytes of the four words that a GNU hash table begins with
-SYMBOLS_FOR_A_LOOK_UP = 8  # that can be decoded in the time that a look-up by hash takes
-_BYTES_FOR_A_SYMBOL = 80  # of memory: columns, and its name in a set
+_BASE_VERSION, _FIRST_NAMED_VERSION = 1, 2
+_UNDEFINED_FACT = 0xFFFF  # and below: st_shndx is 0
+_ZERO_SHIFT, _FACT_SHIFT = 16, 17  # above the 16 bits of a version index
+HASHES_FOR_A_LOOK_UP = 8  # that are compared in the time that a look-up takes
+_BYTES_FOR_A_HASH = 10  # of memory
 
 # Any version: what an unversioned reference asks for, or any reference to a file without versions.
 UNVERSIONED = None
@@ -35,73 +35,95 @@ Version = tuple[bytes, bool]
 definition (check_match)."""
 
 
-def gnu_hash(name: bytes) -> int:
-    """``_dl_new_hash`` (elf/dl-hash.h), which is Bernstein's hash modulo 2**32."""
-    value = 5381
-    for byte in name:
-        value = value * 33 + byte & 0xFFFFFFFF
-    return value
+class Names:
+    """Many names with their hashes."""
+
+    def __init__(self, hashes: Mapping[bytes, int]) -> None:
+        self.hashes = hashes
+
+    @cached_property
+    def links(self) -> frozenset[int]:
+        """The hashes as chains have them (``HashTable.among``)."""
+        return frozenset([value | 1 for value in self.hashes.values()])
+
+
+class AnsweredNames:
+    """Those of some names that a file answers, for any reference; ``anyway`` are answered whatever it
+    defines."""
+
+    def __init__(
+        self,
+        defined: DefinedSymbols | None,
+        by_sort: Mapping[int, Sequence[bytes]],
+        anyway: Sequence[bytes] = (),
+    ) -> None:
+        self._defined, self._by_sort, self._anyway = defined, by_sort, anyway
+        self._known: dict[Version | None, frozenset[bytes]] = {}
+
+    def of(self, version: Version | None) -> frozenset[bytes]:
+        """The names that answer references of a version."""
+        if self._defined is None:
+            return frozenset(self._anyway)
+        version = self._defined.normal(version)
+        found = self._known.get(version)
+        if found is None:
+            answers = self._defined.answers_sort
+            some = [names for sort, names in self._by_sort.items() if answers(sort, version)]
+            found = self._known[version] = frozenset(self._anyway).union(*some)
+        return found
+
+
+def _is_definition(sort: int) -> bool:
+    """The tests of check_match that do not depend on the reference."""
+    fact = sort >> _FACT_SHIFT
+    if fact & 0xFF not in _DEFINABLE or fact <= _UNDEFINED_FACT:
+        return False
+    return fact & 15 == _TLS or fact >> 16 == _ABSOLUTE or not sort >> _ZERO_SHIFT & 1
 
 
 class DefinedSymbols:
-    """The definitions of one file with all that look-ups in it take; holds its columns in memory."""
+    """The definitions of one file with all that look-ups in it take; holds its columns in memory.
 
-    def __init__(self, table: SymbolTable) -> None:
-        columns = table.columns()
+    ``is_musl`` says whose look-ups they are.
+    """
+
+    def __init__(self, table: SymbolTable, *, is_musl: bool = False) -> None:
         self._table = table
-        self._strings = columns.strings
-        rows, step = table.symbol_words(columns), table.words_in_row
-        self._starts = rows[::step]
-        # st_info, st_other and st_shndx in the lowest byte, the next, and the upper half
-        self._facts = rows[1 if table.elf_class == 64 else 3 :: step]
-        self._values = (rows[2::step], rows[3::step]) if table.elf_class == 64 else (rows[1::step],) * 2
-        self._versions = table.version_column(columns)
-        self._labels = {one.number: one.name for one in version_names(columns) if not one.file}
-        self._has_versions = table.has_versions
-        self._has_gnu_hash = table.hash_kind is HashKind.GNU
-        self._bits = table.elf_class
-        self._sought = 0
-        if self._has_gnu_hash:
-            self._read_hash_table(columns.hash_table)
+        self._is_musl = is_musl
+        self._hash_table = HashTable(table) if table.hash_kind is HashKind.GNU else None
+        self._first_hashed = max(table.first_hashed, 1)
 
-    def _read_hash_table(self, raw: bytes) -> None:
-        order = self._table.order
-        buckets, self._first, bloom, self._shift = struct.unpack_from(order + "4I", raw)
-        start = _HEADER + bloom * self._bits // 8
-        swapped = (order == ">") is (sys.byteorder == "little")
-        self._bloom = _numbers("Q" if self._bits == 64 else "I", raw[_HEADER:start], swapped)
-        self._buckets = _numbers("I", raw[start : start + 4 * buckets], swapped)
-        self._chains = _numbers("I", raw[start + 4 * buckets :], swapped)
-
-    def decodes_all(self, names: int) -> bool:
-        """Whether so many more names are better sought among all names of the file than looked up one by
-        one: so it is once those looked up have cost as much as decoding all does."""
-        self._sought += names
-        return self._sought * SYMBOLS_FOR_A_LOOK_UP > len(self._starts)
+    def is_worth_comparing(self, names: int) -> bool:
+        """Whether so many names are found sooner by comparing all hashes than by looking each of them up."""
+        return self._hash_table is None or names * HASHES_FOR_A_LOOK_UP > len(self._hash_table)
 
     @property
     def size(self) -> int:
-        """About how many bytes of memory this takes, with all that it may yet work out."""
-        return len(self._strings) + _BYTES_FOR_A_SYMBOL * len(self._starts)
+        """About how many bytes of memory this takes."""
+        length = self._table.length if "_columns" in self.__dict__ else 0
+        return length + _BYTES_FOR_A_HASH * len(self._hash_table or ())
 
     @property
     def names(self) -> frozenset[bytes]:
         """Every name that some look-up may end at, whoever makes it."""
-        return self._names(self._definitions())
+        columns = self._columns
+        starts, strings, find = columns.starts, columns.strings, columns.strings.find
+        used = (
+            starts[index] for index in range(self._first_hashed, len(starts)) if self._is_definition(index)
+        )
+        return frozenset([strings[start : find(b"\0", start)] for start in used])
 
-    @cached_property
-    def unversioned(self) -> frozenset[bytes]:
-        """Every name that ``answers`` an unversioned reference: for many names at once."""
-        usable = self._definitions()
-        local = any(fact & _LOCAL_BITS in _LOCAL for fact in {*self._facts})
-        if local or max(self._versions, default=0) >= _HIDDEN_VERSION:
-            usable = [index for index in usable if self._suits(index, UNVERSIONED)]
-        return self._names(usable)
-
-    @cached_property
-    def visible_to_musl(self) -> frozenset[bytes]:
-        """Every name that ``answers_musl``: for many names at once."""
-        return self._names([index for index in self._definitions() if self._suits_musl(index)])
+    def among(self, names: Names) -> dict[int, list[bytes]]:
+        """Those of many names that look-ups end at, by what tells whom they answer (``answers_sort``).
+        It is the same as asking for each of them."""
+        found: dict[int, list[bytes]] = {}
+        for index, name in self._hits(names):
+            sort = self._sort(index)
+            if sort in found:
+                found[sort].append(name)
+            else:
+                found[sort] = [name]
+        return {sort: some for sort, some in found.items() if _is_definition(sort)}
 
     def defines(self, name: bytes) -> bool:
         """Whether there is a definition, whoever may use it."""
@@ -109,119 +131,109 @@ class DefinedSymbols:
 
     def answers(self, name: bytes, value: int, version: Version | None) -> bool:
         """Whether a look-up of a name, whose hash is ``value``, ends at a definition for a reference."""
-        return any(
-            self._is_definition(index) and self._suits(index, version) for index in self._indices(name, value)
-        )
+        sorts = map(self._sort, self._indices(name, value))
+        return any(_is_definition(sort) and self.answers_sort(sort, version) for sort in sorts)
 
-    def answers_musl(self, name: bytes, value: int) -> bool:
-        """The same for musl's ``find_sym``."""
-        return any(
-            self._is_definition(index) and self._suits_musl(index) for index in self._indices(name, value)
-        )
+    def normal(self, version: Version | None) -> Version | None:
+        """Under which version answers are the same: musl knows none, nor does a file without."""
+        return version if self._table.has_versions and not self._is_musl else UNVERSIONED
 
-    def _suits(self, index: int, version: Version | None) -> bool:
+    def answers_sort(self, sort: int, version: Version | None) -> bool:
         """The tests of glibc's check_match that depend on the reference.
 
         Of a file without versions, and for an unversioned reference, any version will do that is not
         hidden; index 2 is the oldest and will always do. Version indices 0 and 1 are the base, usable
-        unless hidden.
+        unless hidden. musl looks at the hidden bit alone, not at visibility, and knows no indirect functions.
         """
-        if self._facts[index] & _LOCAL_BITS in _LOCAL:
+        fact = sort >> _FACT_SHIFT
+        is_hidden, number = bool(sort & _HIDDEN_VERSION), sort & _VERSION_NUMBER
+        if self._is_musl:
+            return not is_hidden and fact & 15 != _IFUNC
+        if fact & _LOCAL_BITS in _LOCAL:
             return False
-        number = self._versions[index] if index < len(self._versions) else 1
-        is_hidden, number = number >= _HIDDEN_VERSION, number & _VERSION_NUMBER
-        if version is UNVERSIONED or not self._has_versions:
+        if version is UNVERSIONED or not self._table.has_versions:
             return number <= _FIRST_NAMED_VERSION or not is_hidden
-        if number <= 1 and is_hidden:
+        if number <= _BASE_VERSION and is_hidden:
             return False
         wanted, reference_hidden = version
-        label = self._labels.get(number, b"") if number >= _FIRST_NAMED_VERSION else b""
+        label = self._columns.labels.get(number, b"") if number >= _FIRST_NAMED_VERSION else b""
         return label == wanted or (not label and not reference_hidden)
 
-    def _suits_musl(self, index: int) -> bool:
-        """musl looks at the hidden bit and not at visibility, and knows no indirect functions."""
-        is_hidden = index < len(self._versions) and self._versions[index] >= _HIDDEN_VERSION
-        return not is_hidden and self._facts[index] & 15 != _IFUNC
-
     def _is_definition(self, index: int) -> bool:
-        """The tests of check_match that do not depend on the reference."""
-        fact = self._facts[index]
-        if fact & 0xFF not in _DEFINABLE or fact <= 0xFFFF:
-            return False
-        return fact & 15 == _TLS or fact >> 16 == _ABSOLUTE or any(half[index] for half in self._values)
+        return _is_definition(self._sort(index))
 
-    def _definitions(self) -> list[int]:
-        """All symbols of the hash table that ``_is_definition``."""
-        first = max(self._table.first_hashed, 1)
-        low, high = (half[first:] for half in self._values)
+    @cached_property
+    def _columns(self) -> _Columns:
+        return _Columns(self._table)
+
+    def _sort(self, index: int) -> int:
+        """What tells whom a symbol answers: version index, whether its value is 0, and its facts."""
+        columns = self._columns
+        version = columns.versions[index] if index < len(columns.versions) else _BASE_VERSION
+        return columns.facts[index] << _FACT_SHIFT | (not columns.values[index]) << _ZERO_SHIFT | version
+
+    def _hits(self, names: Names) -> Iterable[tuple[int, bytes]]:
+        """The symbols that ``_indices`` finds for some names."""
+        table = self._hash_table
+        if table is None:
+            asked = names.hashes.keys() & self._index.keys()
+            return [(index, name) for name in asked for index in self._index[name]]
+        if not self.is_worth_comparing(len(names.hashes)):
+            return [
+                (index, name)
+                for name, value in table.passing(names.hashes.items())
+                for index in self._indices(name, value)
+            ]
+        indices = table.among(names.links)
+        return self._named(table, indices, names.hashes) if indices else ()
+
+    def _named(
+        self, table: HashTable, indices: Sequence[int], hashes: Mapping[bytes, int]
+    ) -> Iterable[tuple[int, bytes]]:
+        """Those of some symbols that look-ups of names come by, with these."""
+        starts, strings, find = self._columns.starts, self._columns.strings, self._columns.strings.find
+        if indices[-1] >= len(starts):
+            indices = [index for index in indices if index < len(starts)]
+        found = [strings[start : find(b"\0", start)] for start in [starts[index] for index in indices]]
         return [
-            index
-            for index, fact, value, more in zip(count(first), self._facts[first:], low, high, strict=False)
-            if fact & 0xFF in _DEFINABLE
-            and fact > 0xFFFF
-            and (value or more or fact & 15 == _TLS or fact >> 16 == _ABSOLUTE)
+            (index, name)
+            for index, name, value in zip(indices, found, map(hashes.get, found), strict=True)
+            if value is not None and table.leads_to(index, value) and (name or self._is_named(index, name))
         ]
-
-    def _names(self, indices: Iterable[int]) -> frozenset[bytes]:
-        starts, strings, find = self._starts, self._strings, self._strings.find
-        return frozenset(
-            [strings[start : find(b"\0", start)] for start in [starts[index] for index in indices]]
-        )
 
     def _indices(self, name: bytes, value: int) -> Sequence[int]:
         """The symbols of that name that the hash table leads to (``do_lookup_x``)."""
-        if not self._has_gnu_hash:
+        if self._hash_table is None:
             return self._index.get(name, ())
-        chains, bits, bloom = self._chains, self._bits, self._bloom
-        if not chains or not self._buckets:
-            return ()
-        word = bloom[value // bits & len(bloom) - 1]
-        if not word >> value % bits & word >> (value >> self._shift) % bits & 1:
-            return ()
-        place = self._buckets[value % len(self._buckets)] - self._first
-        found = []
-        value |= 1
-        while 0 <= place < len(chains):
-            link = chains[place]
-            if link | 1 == value and self._is_named(place + self._first, name):
-                found.append(place + self._first)
-            if link & 1:
-                break
-            place += 1
-        return found
+        return [index for index in self._hash_table.indices(value) if self._is_named(index, name)]
 
     def _is_named(self, index: int, name: bytes) -> bool:
-        starts = self._starts
-        return index < len(starts) and self._strings.startswith(name + b"\0", starts[index])
+        starts = self._columns.starts
+        return index < len(starts) and self._columns.strings.startswith(name + b"\0", starts[index])
 
     @cached_property
     def _index(self) -> dict[bytes, list[int]]:
         """Symbols by name, for a file without a GNU hash table."""
         found: dict[bytes, list[int]] = {}
-        strings, starts = self._strings, self._starts
-        for index in range(max(self._table.first_hashed, 1), len(starts)):
+        strings, starts = self._columns.strings, self._columns.starts
+        for index in range(self._first_hashed, len(starts)):
             start = starts[index]
             found.setdefault(strings[start : strings.find(b"\0", start)], []).append(index)
         return found
 
 
-def hashes_in(chains: array[int]) -> array[int]:
-    """The hashes of a GNU hash table's chains with the lowest bit set, which ends a chain there."""
-    ones = int.from_bytes(b"\1\0\0\0" * len(chains), sys.byteorder)
-    whole = int.from_bytes(chains.tobytes(), sys.byteorder) | ones
-    return array("I", whole.to_bytes(4 * len(chains), sys.byteorder))
+class _Columns:
+    """The columns of one file's symbols that look-ups look at."""
 
-
-def hashes_of(table: SymbolTable) -> array[int]:
-    """The hashes of a file with a GNU hash table, without reading the rest of its columns."""
-    raw = table.hash_table()
-    buckets, _, bloom, _ = struct.unpack_from(table.order + "4I", raw)
-    start = _HEADER + bloom * table.elf_class // 8 + 4 * buckets
-    return hashes_in(_numbers("I", raw[start:], (table.order == ">") is (sys.byteorder == "little")))
-
-
-def _numbers(kind: str, raw: bytes, swapped: bool) -> array[int]:
-    found = array(kind, raw)
-    if swapped:
-        found.byteswap()
-    return found
+    def __init__(self, table: SymbolTable) -> None:
+        columns = table.columns()
+        rows, step = table.symbol_words(columns), table.words_in_row
+        # No name ends after the last zero.
+        self.strings = columns.strings[: columns.strings.rfind(b"\0") + 1]
+        self.starts = rows[::step]
+        # st_info, st_other and st_shndx in the lowest byte, the next, and the upper half
+        self.facts = rows[1 if table.elf_class == 64 else 3 :: step]
+        # In any byte order: they are only compared with 0.
+        self.values = array("Q", columns.symbols)[1::3] if table.elf_class == 64 else rows[1::step]
+        self.versions = table.version_column(columns)
+        self.labels = {number: name for number, name, file, _ in version_rows(columns) if not file}

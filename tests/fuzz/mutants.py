@@ -157,18 +157,21 @@ MUTANTS = (
     ),
     *_of(
         "symbol_lookup.py",
-        ("a versioned reference needs its version", "if version is UNVERSIONED or not self._has_versions:", "if True:"),
+        ("a versioned reference needs its version", "if version is UNVERSIONED or not self._table.has_versions:", "if True:"),
         ("a base definition answers too", "(not label and not reference_hidden)", "False"),
         ("the oldest version answers an unversioned reference", "return number <= _FIRST_NAMED_VERSION or not is_hidden", "return not is_hidden"),
-        ("hidden versions are not for musl", "return not is_hidden and self._facts[index] & 15 != _IFUNC", "return self._facts[index] & 15 != _IFUNC"),
-        ("indirect functions are not for musl", "return not is_hidden and self._facts[index] & 15 != _IFUNC", "return not is_hidden"),
-        ("hidden symbols are not for glibc", "if self._facts[index] & _LOCAL_BITS in _LOCAL:", "if False:"),
+        ("hidden versions are not for musl", "return not is_hidden and fact & 15 != _IFUNC", "return fact & 15 != _IFUNC"),
+        ("indirect functions are not for musl", "return not is_hidden and fact & 15 != _IFUNC", "return not is_hidden"),
+        ("hidden symbols are not for glibc", "if fact & _LOCAL_BITS in _LOCAL:", "if False:"),
     ),
     *_of(
         "binding.py",
         ("lazy binding", "lazy = reference.lazy and not", "lazy = False and not"),
         ("an object binds at once", "or one.elf.bind_now)", "or False)"),
-        ("names with 64", "set(filter(self._answers_alias, names))", "set()"),
+    ),
+    *_of(
+        "opened_files.py",
+        ("names with 64", "[name for name in names.hashes if self._answers_alias(name)]", "[]"),
     ),
     *_of(
         "musl.py",
@@ -187,6 +190,6 @@ MUTANTS = (
         ("identity by inode", "known = self._process.inodes.get(entry.inode)\n        if known", "known = None\n        if known"),
         ("a libc is replaced", "if self._is_a_libc(elf):", "if False:"),
         ("names with 64 are new in 1.2.4", "_ALIASES_SINCE = (1, 2, 4)", "_ALIASES_SINCE = (0,)"),
-        ("no separator but colon and newline", '_SEPARATORS = re.compile("[:\\n]")', '_SEPARATORS = re.compile("[:;\\n]")'),
+        ("no separator but colon and newline", '_SEPARATORS = pattern("[:\\n]")', '_SEPARATORS = pattern("[:;\\n]")'),
     ),
 )  # fmt: skip
