@@ -114,7 +114,7 @@ class ImageFacts(Viewed):
     PRETTY_NAME, ``distribution_version`` VERSION_ID. ``ownership`` says which package each file belongs to.
     ``page_size`` is the kernel's in bytes and ``kernel`` its version where the caller stated them.
     ``archived`` are libraries in archives that a program of the image would extract and fail to load
-    (``by_path`` has them too), ``bundles`` native code of which no build fits.
+    (``by_path`` has them too), ``dormant`` files never meant to run, ``bundles`` code of which no build fits.
     """
 
     manifest: ImageManifest
@@ -136,6 +136,7 @@ class ImageFacts(Viewed):
     ownership: Ownership
     by_path: Mapping[ImagePath, ObjectFacts]
     archived: tuple[ObjectFacts, ...] = ()
+    dormant: frozenset[ImagePath] = frozenset()
     bundles: tuple[Bundle, ...] = ()
     page_size: int | None = None
     kernel: tuple[int, int, int] | None = None
@@ -237,6 +238,7 @@ def gather_facts(
         ownership=ownership,
         by_path=MappingProxyType({found.path: found for found in (*objects, *archived)}),
         archived=archived,
+        dormant=dormant,
         bundles=shipped.bundles,
     )
 

@@ -33,11 +33,13 @@ from imagescan.findings import (
 from imagescan.layers.values import LayerIndex
 from imagescan.linking import link_report
 from imagescan.links import LinkReport
+from imagescan.loader.closure_table import ClosureTable
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.simulate import Simulation
 from imagescan.machine import stated_machine
 from imagescan.options import ScanOptions
 from imagescan.overrides import described
+from imagescan.restarting import kept_judgement
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge
@@ -95,18 +97,23 @@ def judge_image(
     subject, filesystem = subject_of(manifest), merge(layers)
     machine = stated_machine(options)
     bundles = rulebook[1].bundles
-    facts, simulation = _gather(subject, layers, filesystem, machine, bundles, cache)
-    findings = judge(facts, *rulebook)
+    facts, simulation, closures = _gather(subject, layers, filesystem, machine, bundles, cache)
+    observed: set[str] = set()
+    findings = judge(facts, *rulebook, observed)
     levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
         better = replace(machine, cpu=levels)
-        best, _ = _gather(subject, layers, filesystem, better, bundles, cache, simulation)
+        best, _, _ = _gather(subject, layers, filesystem, better, bundles, cache, simulation)
         findings = both_answers(findings, judge(best, *rulebook), levels)
     report = replace(
         _report(facts, layers, findings),
         overrides=described(options),
         remarks=tuple(_remarks(facts, options)),
     )
+    if not levels and not options.added:
+        kept = kept_judgement(facts, closures, report, frozenset(observed), rulebook[0])
+        if kept is not None:
+            cache.keep_judgement(manifest, options, kept)
     return ImageScan(named(report, manifest), manifest, facts, simulation)
 
 
@@ -118,7 +125,7 @@ def _gather(
     bundles: BundleKnowledge,
     cache: CacheSession,
     other: Simulation | None = None,
-) -> tuple[ImageFacts, Simulation]:
+) -> tuple[ImageFacts, Simulation, ClosureTable]:
     """What is so on one machine: ``machine`` says its CPU, the image the rest of the environment; ``other``
     is the same image on another machine."""
     config = manifest.config
@@ -149,7 +156,7 @@ def _gather(
         lambda one: Simulation(filesystem, in_process(process, one)),
     )
     facts = replace(facts, page_size=process.page_size, kernel=process.stated_kernel)
-    return facts, simulation
+    return facts, simulation, closures
 
 
 def _damaged(filesystem: RootFilesystem) -> tuple[Incomplete, ...]:

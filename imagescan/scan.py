@@ -72,16 +72,16 @@ def scan(text: str, options: ScanOptions) -> tuple[ImageScan | KnownImage, ...]:
         scans: list[ImageScan | KnownImage] = []
         for number, manifest in enumerate(with_siblings(source.images(_wanted(options.platform)))):
             manifest = replace(manifest, config=overridden(manifest.config, options))
+            again = partial(_scan_again, text, options, number)
             report = cache.known_report(manifest, options)
             if report is not None:
-                again = partial(_scan_again, text, options, number)
                 scans.append(KnownImage(report, again, evidence_of(source, text)))
                 continue
             try:
-                found = _scan_image(source, manifest, options, progress, cache)
+                found = _scan_image(source, manifest, options, progress, cache, again)
             except DamagedCache as error:  # found by somebody who asked for symbols only now
                 cache.distrust(error.message)
-                found = _scan_image(source, manifest, options, progress, cache)
+                found = _scan_image(source, manifest, options, progress, cache, again)
             if cache.keep_report(manifest, options, found.report):
                 found = replace(found, evidence=evidence_of(source, text))
             scans.append(found)
@@ -109,7 +109,10 @@ def _scan_again(text: str, options: ScanOptions, number: int) -> ImageScan:
     ):
         manifest = with_siblings(source.images(_wanted(options.platform)))[number]
         manifest = replace(manifest, config=overridden(manifest.config, options))
-        return _scan_image(source, manifest, options, progress, cache)
+        rulebook = lru_cache(partial(_rulebook, options))
+        layers = _read_layers(source, manifest, progress, cache, rulebook)
+        progress.tell(Stage.JUDGING)
+        return _judge(manifest, layers, rulebook(), options, cache)
 
 
 def _scan_image(
@@ -118,14 +121,43 @@ def _scan_image(
     options: ScanOptions,
     progress: _Progress,
     cache: CacheSession,
-) -> ImageScan:
+    again: Callable[[], ImageScan],
+) -> ImageScan | KnownImage:
+    """Judge an image whose report is not known; ``again`` does it when more than a report is asked for."""
     rulebook = lru_cache(partial(_rulebook, options))
     layers = _read_layers(source, manifest, progress, cache, rulebook)
-    rules = rulebook()
     progress.tell(Stage.JUDGING)
+    report = _judged_before(manifest, layers, options, cache)
+    if report is not None:
+        return KnownImage(report, again)
+    return _judge(manifest, layers, rulebook(), options, cache)
+
+
+def _judged_before(
+    manifest: ImageManifest, layers: tuple[LayerIndex, ...], options: ScanOptions, cache: CacheSession
+) -> ScanReport | None:
+    """The report on an image whose files were judged when another image of them was started."""
+    kept = None if options.added else cache.known_judgement(manifest, options)
+    if kept is None:
+        return None
+    from imagescan.filesystem.merge import merge
+    from imagescan.restarting import judged_as
+    from imagescan.subject import named
+
+    report = judged_as(kept, manifest.config, options, merge(layers))
+    return None if report is None else named(report, manifest)
+
+
+def _judge(
+    manifest: ImageManifest,
+    layers: tuple[LayerIndex, ...],
+    rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
+    options: ScanOptions,
+    cache: CacheSession,
+) -> ImageScan:
     from imagescan.judging import judge_image
 
-    return judge_image(manifest, layers, rules, options, cache)
+    return judge_image(manifest, layers, rulebook, options, cache)
 
 
 def _rulebook(options: ScanOptions) -> tuple[tuple[RuleDocument, ...], Knowledge]:

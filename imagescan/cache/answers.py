@@ -32,17 +32,20 @@ def answer_key(manifest: ImageManifest, options: ScanOptions) -> str | None:
 
     An option whose value names a path of the host, and whose content therefore may change, allows none.
     """
-    if not manifest.layers or any(
-        layer.digest is None and layer.diff_id is None for layer in manifest.layers
-    ):
+    return key_of(subject_of(manifest), options)
+
+
+def key_of(subject: ImageManifest, options: ScanOptions, without: frozenset[str] = frozenset()) -> str | None:
+    """See ``answer_key``; ``without`` are more options that do not count."""
+    if not subject.layers or any(layer.digest is None and layer.diff_id is None for layer in subject.layers):
         return None
     wishes = {field.name: getattr(options, field.name) for field in fields(options)}
     rules = [folder_digest(str(folder)) for folder in wishes.pop(_RULES)]
-    for name in OPTIONS_WITHOUT_EFFECT:
+    for name in OPTIONS_WITHOUT_EFFECT | without:
         wishes.pop(name)
     if None in rules or _names_a_path(wishes.values()):
         return None
-    parts = (program_identity(), rules, sorted(wishes.items()), subject_of(manifest))
+    parts = (program_identity(), rules, sorted(wishes.items()), subject)
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what is needed beyond a known answer is imported where it i
     from pathlib import Path
 
     from imagescan.cache.drafts import LayerDrafts
+    from imagescan.cache.judgements import KeptJudgement
     from imagescan.cache.layers import LayerCache
     from imagescan.cache.link_tables import LinkTableCache, RememberedMaps
     from imagescan.filesystem.values import RootFilesystem
@@ -117,6 +118,26 @@ class CacheSession:
         kept = self._answers.keep(key, report)
         self._has_kept |= kept
         return kept
+
+    def known_judgement(self, image: ImageManifest, options: ScanOptions) -> KeptJudgement | None:
+        """What this image's files were judged to be when an image of the same files was started."""
+        if self._directory is None:
+            return None
+        from imagescan.cache.judgements import JudgementCache, judgement_key
+
+        key = judgement_key(image, options)
+        judgements = JudgementCache(self._directory, self._say, self._warn)
+        return None if key is None else judgements.find(key)
+
+    def keep_judgement(self, image: ImageManifest, options: ScanOptions, judgement: KeptJudgement) -> None:
+        """Keep what an image's files were judged to be."""
+        if self._directory is None or self._met_a_limit:
+            return
+        from imagescan.cache.judgements import JudgementCache, judgement_key
+
+        key = judgement_key(image, options)
+        judgements = JudgementCache(self._directory, self._say, self._warn)
+        self._has_kept |= key is not None and judgements.keep(key, judgement)
 
     def link_maps(
         self,

@@ -26,16 +26,20 @@ _CERTAINTY_ORDER = (Certainty.CERTAIN, Certainty.CONDITIONAL, Certainty.LATENT)
 
 
 def judge(
-    facts: ImageFacts, rules: Iterable[RuleDocument], knowledge: Knowledge | None = None
+    facts: ImageFacts,
+    rules: Iterable[RuleDocument],
+    knowledge: Knowledge | None = None,
+    observed: set[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding of every rule, worst first, then by tier, rule and object.
 
-    ``knowledge`` is what advice is made of; None for what comes with imagescan.
+    ``knowledge`` is what advice is made of; None for what comes with imagescan. To ``observed`` are added
+    the paths of everything that was seen, reported or not.
 
     Raises:
         RuleError: a rule's condition fails on an observation.
     """
-    findings = [finding for rule in rules for finding in judge_rule(facts, rule, knowledge)]
+    findings = [finding for rule in rules for finding in judge_rule(facts, rule, knowledge, observed)]
     return tuple(
         sorted(
             findings,
@@ -45,9 +49,12 @@ def judge(
 
 
 def judge_rule(
-    facts: ImageFacts, rule: RuleDocument, knowledge: Knowledge | None = None
+    facts: ImageFacts,
+    rule: RuleDocument,
+    knowledge: Knowledge | None = None,
+    observed: set[str] | None = None,
 ) -> tuple[Finding, ...]:
-    """The findings of one rule.
+    """The findings of one rule; see ``judge``.
 
     Raises:
         RuleError: its condition fails on an observation.
@@ -56,6 +63,8 @@ def judge_rule(
     parameters = {**rule.parameters, **_known(facts, known, rule.detector.asks)}
     causes: dict[tuple[str, ...], list[Observation]] = {}
     for observation in rule.detector.detect(facts, parameters):
+        if observed is not None:
+            observed.update((observation.object, *observation.related))
         reported = (observation.tier, observation.certainty) in rule.severity
         if reported and (rule.when is None or rule.when.holds(observation)):
             causes.setdefault(observation.cause, []).append(observation)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from imagescan import judging
 from imagescan.cli.main import run
+from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
 from samples import build
 from samples.oci import File, ImageBuilder, write_layout
-from tests.cache.images import WAYS, CachedScans, base_layer, layout, program_layer, read_by
+from tests.cache.images import LOADER, WAYS, CachedScans, base_layer, layout, program_layer, read_by
 from tests.oracle.roots import root
 from tests.requirements import require_root
 from tests.sources.faulty_registry import FaultyRegistry
@@ -51,11 +53,26 @@ def every_way(image: str, directory: Path) -> list[tuple[int, str, str]]:
     return found
 
 
+STARTS = (
+    ("--entrypoint", "/bin/sh"),
+    ("--entrypoint", '["sh", "-c", "exec app --x"]'),
+    ("--entrypoint", "/no/such"),
+    ("--env", "LD_LIBRARY_PATH=.:/x", "--cmd", "app"),
+)
+
+
 @pytest.mark.parametrize("name", build.names())
 def test_every_sample(name: str, tmp_path: Path) -> None:
-    found = every_way(f"oci:{build.build(name, tmp_path)}", tmp_path)
+    image = f"oci:{build.build(name, tmp_path)}"
+    found = every_way(image, tmp_path)
     assert found[0][1].startswith("{")
     assert set(found) == {found[0]}
+    (tmp_path / "added").write_bytes(b"#!/bin/sh\n")
+    added = ("--add", f"{tmp_path / 'added'}:/added", "--entrypoint", "/added")
+    for words in (*STARTS, added):  # the files are known
+        assert imagescan(image, tmp_path / "cache", *words) == imagescan(
+            image, tmp_path / "cache", "--no-cache", *words
+        )
 
 
 @pytest.mark.oracle
@@ -145,3 +162,104 @@ def test_symbols_that_turn_out_to_be_damaged_late_are_read_again(tmp_path: Path)
     assert scans.known_layers
     assert any("wrong checksum of symbols" in text for text in scans.details)
     assert again.report.findings == cold.findings
+
+
+class Judgings:
+    """Counts images that are judged, not known."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._judge = judging.judge_image
+        patch.setattr(judging, "judge_image", self)
+
+    def __call__(self, *arguments: object) -> object:
+        self.count += 1
+        return self._judge(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def judgings(monkeypatch: pytest.MonkeyPatch) -> Judgings:
+    return Judgings(monkeypatch)
+
+
+def several(directory: Path, **config: object) -> str:
+    """An image with two sound programs, one that lacks a library, and a script."""
+    sound = ElfStandIn(type="program", interpreter=LOADER, needed=("libx.so.1",), undefined=("hello",))
+    program = File(write_elf(sound), mode=0o755)
+    files = {**base_layer(), "app": program, "other": program, "bin/sh": program}
+    files["broken"] = program_layer("libgone.so.2")["app"]
+    files["start"] = File(b"#!/bin/sh\nexec /other\n", mode=0o755)
+    return layout(directory, files, config=config)
+
+
+def test_files_that_are_known_are_not_judged_again_when_something_else_starts(
+    tmp_path: Path, judgings: Judgings
+) -> None:
+    cache = tmp_path / "cache"
+    imagescan(several(tmp_path / "one", Entrypoint=["/app"]), cache)
+    assert judgings.count == 1
+    for number, config in enumerate(
+        (
+            {"Entrypoint": ["/other"]},
+            {"Entrypoint": ["/start"], "Labels": {"a": "b"}},
+            {"Entrypoint": None, "Cmd": ["/app", "--x"]},
+            {"Entrypoint": ["/app"], "Healthcheck": {"Test": ["CMD", "/other"]}},
+        )
+    ):
+        other = several(tmp_path / f"other{number}", **config)
+        found = imagescan(other, cache)
+        assert judgings.count == 1
+        assert found == imagescan(other, cache, "--no-cache")
+        judgings.count = 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Entrypoint": ["/broken"]},
+        {"Entrypoint": ["/no/such"]},
+        {"Entrypoint": None},
+        {"Entrypoint": ["/usr/lib/x86_64-linux-gnu/libx.so.1"]},
+        {"Entrypoint": ["/app"], "User": "nobody"},
+        {"Entrypoint": ["/app"], "Env": ["LD_LIBRARY_PATH=/x"]},
+        {"Entrypoint": ["/app"], "Healthcheck": {"Test": ["CMD", "/broken"]}},
+    ],
+)
+def test_files_are_judged_again_where_the_start_changes_what_is_found(
+    tmp_path: Path, judgings: Judgings, config: dict[str, object]
+) -> None:
+    cache = tmp_path / "cache"
+    imagescan(several(tmp_path / "one", Entrypoint=["/app"]), cache)
+    other = several(tmp_path / "other", **config)
+    found = imagescan(other, cache)
+    assert judgings.count == 2
+    assert found == imagescan(other, cache, "--no-cache")
+
+
+def test_a_start_that_fails_leaves_nothing_for_others(tmp_path: Path, judgings: Judgings) -> None:
+    cache = tmp_path / "cache"
+    imagescan(several(tmp_path / "one", Entrypoint=["/broken"]), cache)
+    other = several(tmp_path / "other", Entrypoint=["/app"])
+    assert imagescan(other, cache) == imagescan(other, cache, "--no-cache")
+    assert judgings.count == 3
+
+
+def test_a_damaged_judgement_of_files_is_made_again(tmp_path: Path, judgings: Judgings) -> None:
+    cache = tmp_path / "cache"
+    imagescan(several(tmp_path / "one", Entrypoint=["/app"]), cache)
+    (file,) = (cache / "answers").glob("*.files")
+    file.write_bytes(file.read_bytes()[:-1])
+    other = several(tmp_path / "other", Entrypoint=["/other"])
+    found = imagescan(other, cache)
+    assert judgings.count == 2
+    assert found == imagescan(other, cache, "--no-cache")
+
+
+def test_other_files_or_rules_are_judged(tmp_path: Path, judgings: Judgings) -> None:
+    cache = tmp_path / "cache"
+    imagescan(several(tmp_path / "one", Entrypoint=["/app"]), cache)
+    imagescan(several(tmp_path / "other", Entrypoint=["/other"]), cache, "--kernel", "5.10")
+    imagescan(layout(tmp_path / "third", base_layer(), program_layer()), cache)
+    (tmp_path / "rules").mkdir()
+    imagescan(several(tmp_path / "other", Entrypoint=["/other"]), cache, "--rules", str(tmp_path / "rules"))
+    assert judgings.count == 4
