@@ -100,6 +100,7 @@ def judge_image(
     facts, simulation, closures = _gather(subject, layers, filesystem, machine, bundles, cache)
     observed: set[str] = set()
     findings = judge(facts, *rulebook, observed)
+    simulation.forget()
     levels = () if machine.cpu_stated else levels_in_use(filesystem)
     if levels:
         better = replace(machine, cpu=levels)

@@ -69,6 +69,17 @@ class Simulation:
         depend on it, and is shared."""
         return Simulation(self._filesystem, environment, self._binder)
 
+    def forget(self) -> None:
+        """Give back the memory of what is remembered: it is worked out again when somebody asks."""
+        self._link_maps.clear()
+        self._requests = 0
+        self._running = RunningPrograms()
+        self._elevated.clear()
+        self._binder.close_files()
+        for loader in self._loaders.values():
+            if isinstance(loader, GlibcLoader):
+                loader.forget_searches()
+
     def link_map(self, path: ImagePath) -> WholeLinkMap:
         """What loading one ELF file does. A static or foreign file has no loader and only itself.
 

@@ -70,7 +70,8 @@ class PluginHosts:
         self._hosts: dict[str, tuple[ImagePath, ...]] = {}
         self._places: dict[str, list[ImagePath]] = {}
         self._alone: dict[tuple[ImagePath, ImagePath], LinkMap] = {}
-        self._defined: dict[ImagePath, frozenset[bytes]] = {}
+        self._defined: dict[ImagePath, frozenset[bytes]] = {}  # by plugins that lie beside each other
+        self._directory = ""
         self._values: dict[ImagePath, object | None] = {}
         self._groups: dict[str, _Groups] = {}
         self._likely: dict[object, tuple[ImagePath, ...]] = {}
@@ -149,6 +150,9 @@ class PluginHosts:
                     self._alone[host, path] = opener(host, (path,), family.now)
                 return self._alone[host, path]
 
+            if plugin.rpartition("/")[0] != self._directory:  # which comes once, as plugins come by path
+                self._directory = plugin.rpartition("/")[0]
+                self._defined.clear()
             helpers = self._helpers(plugin, family, link_map, opens, {plugin})[:MAXIMUM_HELPERS]
             sequence = (*earlier, *helpers, plugin)
             self._openings += len(sequence) ** 2
