@@ -127,7 +127,10 @@ class CacheSession:
 
         key = judgement_key(image, options)
         judgements = JudgementCache(self._directory, self._say, self._warn)
-        return None if key is None else judgements.find(key)
+        found = None if key is None else judgements.find(key)
+        if found is not None:
+            self._say("the judgement of the same files is known")
+        return found
 
     def keep_judgement(self, image: ImageManifest, options: ScanOptions, judgement: KeptJudgement) -> None:
         """Keep what an image's files were judged to be."""

@@ -71,7 +71,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command = "scan"
     else:
         words.remove(command)
-    namespace, unknown = _parser(command).parse_known_intermixed_args(words)
+    parser = _parser(command)
+    if not any(map(_may_ask_for_help, words)):
+        parser.usage = ""  # else it is laid out for errors, and ours do not show it
+    namespace, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown(unknown[0], command)
     namespace.command = command
@@ -80,6 +83,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         advice = f"say {', '.join(actions[:-1])} or {actions[-1]}"
         raise UsageError(f"{command} knows no {namespace.action!r}", advice=advice)
     return namespace
+
+
+def _may_ask_for_help(word: str) -> bool:
+    return word == "--help" or (word.startswith("-") and not word.startswith("--") and "h" in word)
 
 
 def _command(arguments: Sequence[str]) -> str | None:

@@ -18,13 +18,13 @@ _IMPORTED = "Imported from"  # docker import
 _AUTHORS = {"kaniko": "Kaniko", "Jib": "Jib", "ko": "ko", "Bazel": "Bazel", "apko": "apko"}
 _LABELS = {"io.buildpacks.lifecycle.metadata": BUILDPACKS, "io.buildah.version": "Buildah"}
 _COMMENTS = {"buildkit.": "BuildKit", "apko": "apko", "store paths: ": "Nix"}
-_LINES = {
-    pattern(r"jib-\w+-plugin|jib:|jib-cli"): "Jib",
-    pattern(r"ko (?:build|publish) "): "ko",
-    pattern(r"bazel build "): "Bazel",
-    pattern(r"apko(?:\s|$)"): "apko",
-    pattern(r"(?:/bin/sh -c )?#\(nop\)"): "Docker's classic builder",
-}
+_LINES = (  # a word, which few lines have, and how those begin that have it
+    ("jib", pattern(r"jib-\w+-plugin|jib:|jib-cli"), "Jib"),
+    ("ko ", pattern(r"ko (?:build|publish) "), "ko"),
+    ("bazel ", pattern(r"bazel build "), "Bazel"),
+    ("apko", pattern(r"apko(?:\s|$)"), "apko"),
+    ("#(nop)", pattern(r"(?:/bin/sh -c )?#\(nop\)"), "Docker's classic builder"),
+)
 
 
 def builder_of(config: ImageConfig) -> str:
@@ -36,7 +36,8 @@ def builder_of(config: ImageConfig) -> str:
         if entry.author in _AUTHORS:
             return _AUTHORS[entry.author]
         by_comment = (name for mark, name in _COMMENTS.items() if entry.comment.startswith(mark))
-        by_line = (name for mark, name in _LINES.items() if mark.match(entry.created_by))
+        line = entry.created_by
+        by_line = (name for word, form, name in _LINES if word in line and form.match(line))
         found = next(by_comment, "") or next(by_line, "")
         if found:
             return found
