@@ -19,7 +19,7 @@ from imagescan.elf.header import MAGIC as ELF_MAGIC
 from imagescan.elf.kept import kept_ranges
 from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
-from imagescan.layers.values import Body, ColumnStore, ImagePath
+from imagescan.layers.values import Body, ColumnStore, ImagePath, Interest
 from imagescan.packages.values import MAXIMUM_DATABASE, DatabaseFile
 from imagescan.patterns import pattern
 from imagescan.scripts import TEXT_LIMIT, Script, read_script
@@ -87,7 +87,12 @@ class FileInspector:
     """Looks at every regular file of a layer (``layers.values.ContentInspector``)."""
 
     NAME = "content"
-    VERSION = 3
+    VERSION = 4
+    INTEREST = Interest(
+        starts=_POSSIBLE_STARTS,
+        endings=frozenset(one.encode() for one in _KEPT_TAILS),
+        folders=tuple(one.removesuffix("/").encode() for one in _DATABASE_STARTS),
+    )
 
     def __init__(self) -> None:
         self._databases = 0

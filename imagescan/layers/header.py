@@ -8,6 +8,7 @@ unpack with it.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from zlib import adler32
 
 from imagescan.errors import CorruptLayer
@@ -22,7 +23,6 @@ _LINK, _PREFIX, _TRAILER = slice(157, 257), slice(345, 500), slice(508, 512)
 _POSIX_MAGIC = b"ustar\0"
 _STAR_TRAILER = b"tar\0"  # star keeps times behind a prefix of 131 bytes
 _FIELD_OF_SPACES = 8 * 0x20
-_MAXIMUM_CACHED = 4096  # distinct fields of one kind remembered
 
 Attributes = tuple[int, int, int]  # mode (permission bits), uid, gid
 
@@ -31,65 +31,44 @@ Attributes = tuple[int, int, int]  # mode (permission bits), uid, gid
 Header = tuple[bytes, Attributes, int, int, bytes]
 
 
-class HeaderDecoder:
-    """Decodes header blocks, remembering the modes, owners, sizes and checksums that layers repeat."""
+def decode_header(block: bytes) -> Header:
+    """Read one block of ``BLOCK_BYTES``.
 
-    def __init__(self) -> None:
-        self._attributes: dict[bytes, Attributes] = {}
-        self._sizes: dict[bytes, int] = {}
-        self._sums: dict[bytes, int] = {}
+    Raises:
+        CorruptLayer: wrong checksum, or a number that is none or negative.
+    """
+    owner, size, checksum, type_flag, link, magic, prefix = _FIELDS.unpack_from(block, 100)
+    _check_sum(block, checksum)
+    name = until_nul(block[:100])
+    if prefix and magic == _POSIX_MAGIC:
+        field = block[_PREFIX]
+        name = until_nul(field[:131] if block[_TRAILER] == _STAR_TRAILER else field) + b"/" + name
+    return name, decode_attributes(owner), number(size), type_flag, until_nul(block[_LINK]) if link else b""
 
-    def decode(self, block: bytes) -> Header:
-        """Read one block of ``BLOCK_BYTES``.
 
-        Raises:
-            CorruptLayer: wrong checksum, or a number that is none or negative.
-        """
-        owner, size_field, sum_field, type_flag, link, magic, prefix = _FIELDS.unpack_from(block, 100)
-        # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 512 bytes of ASCII.
-        total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
-        if self._sums.get(sum_field) != total:
-            self._check_sum(block, sum_field, total)
-        size = self._sizes.get(size_field)
-        if size is None:
-            size = self._decode_size(size_field)
-        name = block[: block.find(0, 0, 100)] if not block[99] else until_nul(block[:100])
-        if prefix and magic == _POSIX_MAGIC:
-            field = block[_PREFIX]
-            name = until_nul(field[:131] if block[_TRAILER] == _STAR_TRAILER else field) + b"/" + name
-        attributes = self._attributes.get(owner) or self._decode_owner(owner)
-        return name, attributes, size, type_flag, until_nul(block[_LINK]) if link else b""
+@lru_cache(maxsize=4096)
+def decode_attributes(field: bytes) -> Attributes:
+    """Mode, user and group from their three fields.
 
-    def _decode_size(self, field: bytes) -> int:
-        digits = field[:11]
-        plain = digits.isdigit() and field[11] in b"\0 "
-        size = octal(digits) if plain else number(field)
-        if len(self._sizes) < _MAXIMUM_CACHED:
-            self._sizes[field] = size
-        return size
+    Raises:
+        CorruptLayer: a number that is none or negative.
+    """
+    return number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
 
-    def _decode_owner(self, field: bytes) -> Attributes:
-        attributes = number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
-        if len(self._attributes) < _MAXIMUM_CACHED:
-            self._attributes[field] = attributes
-        return attributes
 
-    def _check_sum(self, block: bytes, field: bytes, total: int) -> None:
-        """Compare the sum of a block's bytes with the checksum that stands in it.
+def _check_sum(block: bytes, field: bytes) -> None:
+    """Compare the sum of a block's bytes with the checksum that stands in it.
 
-        The checksum counts its own field as spaces. Old writers summed signed characters.
-        """
-        digits = field[:6]
-        plain = field[6] == 0 and digits.isdigit()
-        stored = octal(digits) if plain else number(field)
-        own = sum(field) - _FIELD_OF_SPACES
-        if total - own == stored:
-            if len(self._sums) < _MAXIMUM_CACHED:
-                self._sums[field] = total
-            return
-        signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
-        if signed + _FIELD_OF_SPACES != stored:
-            raise CorruptLayer("a tar header with a wrong checksum")
+    The checksum counts its own field as spaces. Old writers summed signed characters.
+    """
+    stored = number(field)
+    # adler32's low half is 1 + the sum of the bytes modulo 65521: exact for 512 bytes of ASCII.
+    total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
+    if total - sum(field) + _FIELD_OF_SPACES == stored:
+        return
+    signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:])
+    if signed + _FIELD_OF_SPACES != stored:
+        raise CorruptLayer("a tar header with a wrong checksum")
 
 
 def until_nul(field: bytes) -> bytes:

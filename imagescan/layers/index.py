@@ -18,10 +18,18 @@ from imagescan.layers.builder import IndexBuilder
 from imagescan.layers.column_store import TemporaryColumnStore
 from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary
 from imagescan.layers.compression import Compression, inflate
+from imagescan.layers.members import WantedFile
 from imagescan.layers.paths import decode
 from imagescan.layers.pipeline import Pipeline
-from imagescan.layers.tar import HEAD_BYTES, Member, TarReader
-from imagescan.layers.values import ColumnStore, ContentInspector, ImagePath, LayerIndex, UnreadFile
+from imagescan.layers.plain import PlainMembers
+from imagescan.layers.tar import TarReader
+from imagescan.layers.values import (
+    HEAD_BYTES,
+    ColumnStore,
+    ContentInspector,
+    LayerIndex,
+    UnreadFile,
+)
 from imagescan.layers.verified import VerifiedStream, check_digest
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
@@ -63,8 +71,8 @@ def index_layer(
     )
     blocks = iter(verified)
     try:
-        look = _Look(inspector, store or TemporaryColumnStore())
-        return _index(verified, blocks, descriptor, look, where, pipelined)
+        taken = store or TemporaryColumnStore()
+        return _index(verified, blocks, descriptor, inspector, taken, where, pipelined)
     except LayerError as error:
         error.where = error.where or where
         if descriptor is not None and descriptor.digest is not None:
@@ -77,7 +85,8 @@ def _index(
     verified: VerifiedStream,
     blocks: Iterator[bytes],
     descriptor: LayerDescriptor | None,
-    look: _Look,
+    inspector: ContentInspector,
+    store: ColumnStore,
     where: str,
     pipelined: bool,
 ) -> LayerIndex:
@@ -87,17 +96,18 @@ def _index(
     already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
     with Pipeline(inflated) if pipelined else nullcontext(inflated) as chunks:
         tar = _HashedTar(chunks, None if already_hashed else algorithm)
-        builder, unread = _walk(TarReader(iter(tar)), look)
+        walk = _Walk(iter(tar), inspector, store)
+        walk.to_the_end()
     diff_id = verified.digest if already_hashed else tar.digest
     if promised is not None:
         check_digest(promised, diff_id, where, "uncompressed layer")
-    directories, rows = builder.finish()
+    directories, rows = walk.builder.finish()
     summary = LayerSummary(
         diff_id=diff_id,
         blob_digest=verified.digest,
         compressed_size=verified.size,
         uncompressed_size=tar.size,
-        unread=_living(unread, directories),
+        unread=_living(walk.unread, directories),
     )
     return ColumnarLayerIndex(summary, directories, rows)
 
@@ -129,58 +139,54 @@ class _HashedTar:
         return Digest(self._hash.name, self._hash.hexdigest())
 
 
-def _walk(reader: TarReader, look: _Look) -> tuple[IndexBuilder, dict[int, UnreadFile]]:
-    builder = IndexBuilder()
-    unread: dict[int, UnreadFile] = {}
-    add, content_of, keep = builder.add, look.content_of, builder.keep_content
-    for member in reader.members():
-        file = add(member)
-        if file is None:
-            continue
-        path = decode(file[0])
-        try:
-            content = content_of(reader, member, path)
-        except _UnreadableError as error:
-            if len(unread) >= MAXIMUM_UNREAD_FILES:
-                raise LimitExceeded(f"more than {MAXIMUM_UNREAD_FILES} files that cannot be read") from error
-            unread[file[1]] = UnreadFile(path, error.reason)
-            continue
-        if content is not None:
-            keep(file[1], content)
-    return builder, unread
+class _Walk:
+    """Goes through one tar: what it has goes to ``builder``, files that cannot be read to ``unread``."""
 
+    __slots__ = ("_inspect", "_parts", "_reader", "_store", "_wants", "builder", "unread")
 
-class _UnreadableError(Exception):
-    """One file's facts could not be had."""
-
-    def __init__(self, error: ImageScanError) -> None:
-        super().__init__(error.message)
-        self.reason = error.message
-
-
-class _Look:
-    """Looks into the files of one layer."""
-
-    __slots__ = ("_inspect", "_parts", "_store", "_wants")
-
-    def __init__(self, inspector: ContentInspector, store: ColumnStore) -> None:
+    def __init__(self, tar: Iterator[bytes], inspector: ContentInspector, store: ColumnStore) -> None:
         self._wants, self._parts, self._inspect = inspector.wants, inspector.parts, inspector.inspect
         self._store = store
+        self.builder = IndexBuilder()
+        self.unread: dict[int, UnreadFile] = {}  # by row
+        self._reader = TarReader(tar, PlainMembers(self.builder, inspector), self._look_into)
 
-    def content_of(self, reader: TarReader, member: Member, path: ImagePath) -> object | None:
-        """What the inspector makes of the member that was read last."""
-        if not member.is_sparse and not self._wants(path, member.size, reader.head()):
-            return None
+    def to_the_end(self) -> None:
+        """Read every member."""
+        reader = self._reader
+        for member in reader.members():
+            file = self.builder.add(member)
+            if file is None:
+                continue
+            wanted = WantedFile(decode(file[0]), file[1], member.size)
+            if member.is_sparse:
+                self._look_into(wanted, is_sparse=True)
+            elif self._wants(wanted.path, wanted.size, reader.head()):
+                self._look_into(wanted)
+
+    def _look_into(self, file: WantedFile, *, is_sparse: bool = False) -> None:
+        """Keep what the inspector makes of the file that was reached last; whether it wants to look into
+        one with holes is not known before it was read."""
+        path = file.path
         try:
-            body = reader.body(partial(self._parts, path))
-            if member.is_sparse and not self._wants(path, member.size, body.read(0, HEAD_BYTES)):
-                return None
+            body = self._reader.body(partial(self._parts, path))
         except FileTooLarge as error:
-            raise _UnreadableError(error) from error
+            self._leave_unread(file, error)
+            return
+        if is_sparse and not self._wants(path, file.size, body.read(0, HEAD_BYTES)):
+            return
         try:
-            return self._inspect(path, body, self._store)
+            content = self._inspect(path, body, self._store)
         except (MalformedBinary, LimitExceeded) as error:
-            raise _UnreadableError(error) from error
+            self._leave_unread(file, error)
+            return
+        if content is not None:
+            self.builder.keep_content(file.row, content)
+
+    def _leave_unread(self, file: WantedFile, error: ImageScanError) -> None:
+        if len(self.unread) >= MAXIMUM_UNREAD_FILES:
+            raise LimitExceeded(f"more than {MAXIMUM_UNREAD_FILES} files that cannot be read") from error
+        self.unread[file.row] = UnreadFile(file.path, error.message)
 
 
 def _living(unread: dict[int, UnreadFile], directories: Directories) -> tuple[UnreadFile, ...]:

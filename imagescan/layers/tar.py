@@ -16,12 +16,12 @@ from imagescan.layers.body import LARGE_FILE_BYTES, START_BYTES, Rope, SparseBod
 from imagescan.layers.header import (
     BLOCK_BYTES,
     ZERO_BLOCK,
-    Attributes,
     Header,
-    HeaderDecoder,
+    decode_header,
     number,
     until_nul,
 )
+from imagescan.layers.members import Member, WantedFile
 from imagescan.layers.pax import (
     MAXIMUM_EXTENDED_HEADER_BYTES,
     MAXIMUM_SPARSE_SEGMENTS,
@@ -34,9 +34,8 @@ from imagescan.layers.pax import (
     parse_extended_header,
     parse_old_sparse,
 )
-from imagescan.layers.values import Body, EntryKind
-
-HEAD_BYTES = 512  # how much of a file ``TarReader.head`` shows
+from imagescan.layers.plain import PlainMembers
+from imagescan.layers.values import HEAD_BYTES, Body, EntryKind
 
 _FILE = EntryKind.FILE  # looked up once
 _HARD_LINK = ord("1")
@@ -61,24 +60,6 @@ _KINDS: dict[int, EntryKind] = {
 
 
 @dataclass(slots=True)
-class Member:
-    """One entry of the tar as written, before its name is normalised.
-
-    ``size`` is the length of a regular file with its holes, 0 for everything else. ``link`` is
-    the text of a symlink, or the name that a hard link (``is_hard_link``) points to.
-    """
-
-    name: bytes
-    kind: EntryKind
-    attributes: Attributes
-    size: int
-    link: bytes
-    is_hard_link: bool
-    capability: bytes | None = None
-    is_sparse: bool = False
-
-
-@dataclass(slots=True)
 class _Extensions:
     """What the headers before an entry's own header said."""
 
@@ -88,17 +69,29 @@ class _Extensions:
 
 
 class TarReader:
-    """Walks a tar. ``head`` and ``body`` are about the member that ``members`` yielded last."""
+    """Walks a tar. ``head`` and ``body`` are about the member that ``members`` yielded last.
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    With ``plain`` its members are not yielded; those of them that are wanted are given to ``look_into``,
+    which may call ``body``.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterator[bytes],
+        plain: PlainMembers | None = None,
+        look_into: Callable[[WantedFile], None] = lambda _: None,
+    ) -> None:
         self._chunks = chunks
+        self._plain = plain
+        self._look_into = look_into
         self._chunk = b""
         self._position = 0  # of the next byte in the chunk
+        self._waiting = b""  # a chunk that follows, whose start was used already
+        self._waiting_position = 0
         self._stored = 0  # bytes of the current body that were not read yet
         self._padding = 0  # bytes from the end of the body to the next block
         self._segments: SparseMap | None = None
         self._size = 0
-        self._decoder = HeaderDecoder()
 
     def members(self) -> Iterator[Member]:
         """Each member in the order of the tar; reads to the end of the chunks.
@@ -107,32 +100,34 @@ class TarReader:
             CorruptLayer: damaged, cut short, or followed by something else than zeros.
             LimitExceeded: an extended header or sparse map larger than documented.
         """
-        decode = self._decoder.decode
         while True:
-            start = self._position + self._stored + self._padding
-            if start > len(self._chunk):
-                self._skip(self._stored + self._padding)
-                start = self._position
-            block = self._chunk[start : start + BLOCK_BYTES]
-            self._position = start + BLOCK_BYTES
-            if len(block) < BLOCK_BYTES:
-                self._position, self._stored, self._padding = start, 0, 0
-                block = self._take(BLOCK_BYTES, "a tar header", may_end=True)
+            self._pass_plain()
+            block = self._take(BLOCK_BYTES, "a tar header", may_end=True)
             if not block or block == ZERO_BLOCK:
-                self._stored = self._padding = 0
-                self._check_end()
-                return
-            header = decode(block)
-            name, attributes, size, type_flag, _ = header
-            if type_flag in _PLAIN_FILES:
-                self._stored = size
-                self._padding = -size % BLOCK_BYTES
-                self._segments = None
-                yield Member(name, _FILE, attributes, size, b"", False)
-            elif type_flag in _KINDS and type_flag != _OLD_SPARSE:
+                break
+            header = decode_header(block)
+            type_flag = header[3]
+            if type_flag in _KINDS and type_flag != _OLD_SPARSE:
                 yield self._member(header)
             else:
                 yield self._extended_member(header, block)
+        self._check_end()
+
+    def _pass_plain(self) -> None:
+        """Go on to the next header that is not one of a plain member."""
+        self._skip(self._stored + self._padding)
+        self._stored = self._padding = 0
+        while self._plain is not None:
+            following, wanted = self._plain.read(self._chunk, self._position)
+            if wanted is not None:
+                self._position, self._stored, self._segments = following, wanted.size, None
+                self._look_into(wanted)
+                following = self._position + self._stored + -wanted.size % BLOCK_BYTES
+                self._stored = 0
+            elif following <= len(self._chunk):
+                self._position = following
+                return
+            self._skip(following - self._position)
 
     def _member(self, header: Header) -> Member:
         """The member of a header that stands for itself."""
@@ -178,8 +173,8 @@ class TarReader:
                 self._position += len(piece)
                 self._stored -= len(piece)
                 rope.append(piece)
-            else:
-                self._next_chunk("a file")
+            elif not self._advance():
+                raise _ends_within("a file")
         return rope if self._segments is None else SparseBody(rope, self._segments, self._size)
 
     def _extended_member(self, header: Header, block: bytes) -> Member:
@@ -195,7 +190,7 @@ class TarReader:
             block = self._take(BLOCK_BYTES, "a tar header")
             if block == ZERO_BLOCK:
                 raise CorruptLayer("the tar ends after an extended header")
-            header = self._decoder.decode(block)
+            header = decode_header(block)
         raise CorruptLayer(f"more than {_MAXIMUM_HEADERS_IN_A_ROW} extended headers before one entry")
 
     def _read_extension(self, extensions: _Extensions, size: int, type_flag: int) -> None:
@@ -273,37 +268,49 @@ class TarReader:
         return taken
 
     def _fill(self, length: int, what: str, *, may_end: bool = False) -> None:
-        """Make ``length`` bytes available in one chunk."""
-        parts = [self._chunk[self._position :]]
-        missing = length - len(parts[0])
-        while missing > 0:
-            part = next(self._chunks, b"")
-            if not part:
-                if may_end and missing == length:
+        """Make ``length`` bytes available in one chunk. Of those that follow only as much is copied as
+        that takes: the rest of the last one waits."""
+        found = bytearray(self._chunk[self._position :])
+        while len(found) < length:
+            if not self._advance():
+                if may_end and not found:
                     break
-                raise CorruptLayer(f"the layer ends within {what}", advice="fetch the image again")
-            parts.append(part)
-            missing -= len(part)
-        self._chunk = b"".join(parts)
-        self._position = 0
+                raise _ends_within(what)
+            if not found and len(self._chunk) - self._position >= length:
+                return
+            piece = self._chunk[self._position : self._position + length - len(found)]
+            self._position += len(piece)
+            found += piece
+        self._waiting, self._waiting_position = self._chunk, self._position
+        self._chunk, self._position = bytes(found), 0
 
-    def _next_chunk(self, what: str) -> None:
-        self._chunk = next(self._chunks, b"")
-        self._position = 0
-        if not self._chunk:
-            raise CorruptLayer(f"the layer ends within {what}", advice="fetch the image again")
+    def _advance(self) -> bool:
+        """Go on to the chunk that waits, or else to the next one; false when there is none."""
+        if self._waiting:
+            self._chunk, self._position = self._waiting, self._waiting_position
+            self._waiting = b""
+            return True
+        self._chunk, self._position = next(self._chunks, b""), 0
+        return bool(self._chunk)
 
     def _skip(self, length: int) -> None:
         end = self._position + length
         while end > len(self._chunk):
-            end -= len(self._chunk)
-            self._next_chunk("a file")
+            beyond = end - len(self._chunk)
+            if not self._advance():
+                raise _ends_within("a file")
+            end = self._position + beyond
         self._position = end
 
     def _check_end(self) -> None:
         """Behind the first zero block: zeros to the end of the layer, however many."""
-        rest: bytes | None = self._chunk[self._position :]
-        while rest is not None:
+        more = True
+        while more:
+            rest = self._chunk[self._position :]
             if rest.count(0) != len(rest):
                 raise CorruptLayer("data follows the end of the tar")
-            rest = next(self._chunks, None)
+            more = self._advance()
+
+
+def _ends_within(what: str) -> CorruptLayer:
+    return CorruptLayer(f"the layer ends within {what}", advice="fetch the image again")

@@ -74,6 +74,18 @@ class ColumnStore(Protocol):
         ...
 
 
+HEAD_BYTES = 512  # how much of a file ``ContentInspector.wants`` is shown
+
+
+class Interest(NamedTuple):
+    """What a file must have for an inspector to be asked about it, one of these: its first two bytes,
+    the last two bytes of its path, or the start of its directory's path."""
+
+    starts: frozenset[bytes]
+    endings: frozenset[bytes]
+    folders: tuple[bytes, ...]
+
+
 class NotWritten(Exception):
     """A ``LayerDraft`` cannot take what was found; the layer must be read again, into another one."""
 
@@ -125,14 +137,17 @@ class LayerDraft(Protocol):
 class ContentInspector(Protocol):
     """Looks at each regular file as it streams by, and keeps facts of those that matter.
 
-    ``NAME`` and ``VERSION`` key the layer cache: facts change, the version changes.
+    ``NAME`` and ``VERSION`` key the layer cache: facts change, the version changes. ``INTEREST``
+    tells files apart that ``wants`` need not be asked about; those not of ``INTEREST`` may be asked
+    about all the same, and then the answer is no.
     """
 
     NAME: str
     VERSION: int
+    INTEREST: Interest
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
-        """Whether ``inspect`` should see the whole body; ``head`` is its first bytes (up to 512)."""
+        """Whether ``inspect`` should see the whole body; ``head`` is its first bytes (``HEAD_BYTES``)."""
         ...
 
     def parts(self, path: ImagePath, start: Body) -> tuple[range, ...] | None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 
 from imagescan.layers.index import index_layer
-from imagescan.layers.values import Body, ColumnStore, ImagePath, LayerIndex
+from imagescan.layers.values import Body, ColumnStore, ImagePath, Interest, LayerIndex
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
 
@@ -18,6 +18,7 @@ class KeepEverything:
 
     NAME = "keep"
     VERSION = 1
+    INTEREST = Interest(frozenset(), frozenset(), (b"",))
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         self.head = head
@@ -35,6 +36,7 @@ class KeepEverything:
 class KeepNothing:
     NAME = "nothing"
     VERSION = 1
+    INTEREST = Interest(frozenset(), frozenset(), ())
 
     def wants(self, path: ImagePath, size: int, head: bytes) -> bool:
         return False

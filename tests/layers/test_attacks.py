@@ -16,7 +16,7 @@ from imagescan.errors import (
     SizeMismatch,
     UnsupportedCompression,
 )
-from imagescan.layers import builder
+from imagescan.layers import growing
 from imagescan.layers import index as index_module
 from imagescan.layers import pax as pax_module
 from imagescan.layers.values import EntryKind
@@ -300,27 +300,27 @@ class TestLimits:
             index(layer(pax(("SCHILY.xattr.security.capability", "x" * 65)), file(b"a")))
 
     def test_entries(self, monkeypatch):
-        monkeypatch.setattr(builder, "MAXIMUM_ENTRIES", 10)
+        monkeypatch.setattr(growing, "MAXIMUM_ENTRIES", 10)
         with pytest.raises(LimitExceeded, match="entries"):
             index(layer(*(file(b"%d" % number) for number in range(20))))
 
     def test_entries_count_parents_that_no_entry_names(self, monkeypatch):
-        monkeypatch.setattr(builder, "MAXIMUM_ENTRIES", 10)
+        monkeypatch.setattr(growing, "MAXIMUM_ENTRIES", 10)
         with pytest.raises(LimitExceeded, match="entries"):
             index(layer(file(b"a/" * 20 + b"b")))
 
     def test_names(self, monkeypatch):
-        monkeypatch.setattr(builder, "MAXIMUM_NAME_BYTES", 1000)
+        monkeypatch.setattr(growing, "MAXIMUM_NAME_BYTES", 1000)
         with pytest.raises(LimitExceeded, match="names"):
             index(layer(*(file(b"%090d" % number) for number in range(20))))
 
     def test_names_count_deep_parents(self, monkeypatch):
-        monkeypatch.setattr(builder, "MAXIMUM_NAME_BYTES", 1000)
+        monkeypatch.setattr(growing, "MAXIMUM_NAME_BYTES", 1000)
         with pytest.raises(LimitExceeded, match="names"):
             index(layer(file(b"a/" * 48 + b"b")))
 
     def test_whiteouts(self, monkeypatch):
-        monkeypatch.setattr(builder, "MAXIMUM_NAME_BYTES", 1000)
+        monkeypatch.setattr(growing, "MAXIMUM_NAME_BYTES", 1000)
         with pytest.raises(LimitExceeded, match="names"):
             index(layer(*(file(b".wh.%090d" % number) for number in range(20))))
 
