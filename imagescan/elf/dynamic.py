@@ -47,6 +47,7 @@ _LAYOUTS = {
     for order in "<>"
 }
 
+_NEED_BYTES = 16  # of a Verneed, and of a Vernaux
 _MAXIMUM_SHARED = 4096
 _STRONG: dict[bytes, VersionRequirement] = {}  # by name, for the life of the process
 
@@ -162,25 +163,29 @@ def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
 def _read_version_needs(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
 ) -> tuple[tuple[VersionNeed, ...], list[_NamedVersion]]:
-    if DT_VERNEED not in tags:
-        return (), []
-    need_layout, version_layout = _LAYOUTS[header.order][:2]
-    table = _Table(body)
-    offset = header.file_offset(tags[DT_VERNEED])
+    offset = header.file_offset(tags[DT_VERNEED]) if DT_VERNEED in tags else None
+    need_row, version_row = (one.unpack_from for one in _LAYOUTS[header.order][:2])
+    start, piece = 0, b""
     needs: list[VersionNeed] = []
     named: list[_NamedVersion] = []
     budget, characters = MAXIMUM_VERSION_ENTRIES, MAXIMUM_NAMES
     while offset is not None:
-        _version, count, file, auxiliary, following = table.row(need_layout, offset)
+        if not start <= offset <= start + len(piece) - _NEED_BYTES:
+            start, piece = offset, _read_piece(body, offset, _NEED_BYTES)
+        _version, count, file, auxiliary, following = need_row(piece, offset - start)
         versions: list[VersionRequirement] = []
         place = offset + auxiliary
         for _ in range(count):
+            if not start <= place <= start + len(piece) - _NEED_BYTES:
+                start, piece = place, _read_piece(body, place, _NEED_BYTES)
+            _hash, flags, other, at, step = version_row(piece, place - start)
+            end = strings.find(0, at)
+            name = strings[at : end if end >= 0 else None]
+            requirement = None if flags & _WEAK else _STRONG.get(name)
+            versions.append(requirement or _requirement(name, bool(flags & _WEAK)))
+            named.append((other & _INDEX, other > _INDEX, at, file))
             budget -= 1
-            _hash, flags, other, name, step = table.row(version_layout, place)
-            requirement = _requirement(strings, name, bool(flags & _WEAK))
-            versions.append(requirement)
-            named.append((other & _INDEX, other > _INDEX, name, file))
-            characters -= len(requirement.name)
+            characters -= len(name)
             if step == 0 or budget <= 0 or characters < 0:
                 break
             place += step
@@ -197,18 +202,22 @@ def _read_version_needs(
 def _read_version_definitions(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
 ) -> tuple[tuple[str, ...], list[_NamedVersion]]:
-    if DT_VERDEF not in tags:
-        return (), []
-    definition_layout, name_layout = _LAYOUTS[header.order][2:]
-    table = _Table(body)
-    offset = header.file_offset(tags[DT_VERDEF])
+    offset = header.file_offset(tags[DT_VERDEF]) if DT_VERDEF in tags else None
+    layout, name_layout = _LAYOUTS[header.order][2:]
+    start, piece = 0, b""
     definitions: list[str] = []
     named: list[_NamedVersion] = []
     characters = 0
     while offset is not None:
-        _version, _flags, index, count, _hash, auxiliary, following = table.row(definition_layout, offset)
+        if not start <= offset <= start + len(piece) - layout.size:
+            start, piece = offset, _read_piece(body, offset, layout.size)
+        row = layout.unpack_from(piece, offset - start)
+        _version, _flags, index, count, _hash, auxiliary, following = row
         if count:
-            name, _step = table.row(name_layout, offset + auxiliary)
+            place = offset + auxiliary
+            if not start <= place <= start + len(piece) - name_layout.size:
+                start, piece = place, _read_piece(body, place, name_layout.size)
+            name, _step = name_layout.unpack_from(piece, place - start)
             definitions.append(intern(string_at(strings, name)))
             named.append((index & _INDEX, False, name, None))
         characters += len(definitions[-1]) if definitions else 0
@@ -218,40 +227,23 @@ def _read_version_definitions(
     return tuple(definitions), named
 
 
-class _Table:
-    """Rows of a table whose length no tag says, read by the piece."""
+def _read_piece(body: Body, offset: int, least: int) -> bytes:
+    """The beginning of a table, or of the rest of one, whose length no tag says.
 
-    __slots__ = ("_body", "_piece", "_start")
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        self._start = 0
-        self._piece = b""
-
-    def row(self, layout: struct.Struct, offset: int) -> tuple[int, ...]:
-        """The row at an offset of the file.
-
-        Raises:
-            MalformedBinary: the file ends before it.
-        """
-        place = offset - self._start
-        if place < 0 or place + layout.size > len(self._piece):
-            self._start, self._piece = offset, self._body.read(offset, PIECE_BYTES)
-            if len(self._piece) < layout.size:
-                raise MalformedBinary("version table lies outside the file")
-            place = 0
-        return layout.unpack_from(self._piece, place)
+    Raises:
+        MalformedBinary: the file ends within its first ``least`` bytes.
+    """
+    piece = body.read(offset, PIECE_BYTES)
+    if len(piece) < least:
+        raise MalformedBinary("version table lies outside the file")
+    return piece
 
 
-def _requirement(strings: bytes, offset: int, weak: bool) -> VersionRequirement:
-    """A requirement; strong ones, which most files repeat, are shared."""
-    end = strings.find(b"\0", offset)
-    name = strings[offset : end if end >= 0 else len(strings)]
-    found = None if weak else _STRONG.get(name)
-    if found is None:
-        found = VersionRequirement(intern(name.decode("utf-8", "surrogateescape")), weak)
-        if not weak and len(_STRONG) < _MAXIMUM_SHARED:
-            _STRONG[name] = found
+def _requirement(name: bytes, weak: bool) -> VersionRequirement:
+    """A new requirement; strong ones, which most files repeat, are shared from now on."""
+    found = VersionRequirement(intern(name.decode("utf-8", "surrogateescape")), weak)
+    if not weak and len(_STRONG) < _MAXIMUM_SHARED:
+        _STRONG[name] = found
     return found
 
 

@@ -8,7 +8,6 @@ what a loader makes of it is the ``loader`` room's business.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -77,11 +76,7 @@ class LoadSegment(NamedTuple):
 
 
 _SEGMENT = struct.Struct("<QQQQQI")
-
-
-def pack_segments(segments: Iterable[tuple[int, int, int, int, int, int]]) -> bytes:
-    """Segments, each with the values of a ``LoadSegment``, as ``ElfFacts`` keeps them."""
-    return b"".join([_SEGMENT.pack(*one) for one in segments])
+pack_segment = _SEGMENT.pack  # the values of one ``LoadSegment``, as ``ElfFacts`` keeps them
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from imagescan.elf.header import ElfHeader
 from imagescan.elf.symbols import HashKind
 from imagescan.layers.values import Body
 
+_GNU_HEADERS = {order: struct.Struct(order + "4I") for order in "<>"}
+_IS_LITTLE = sys.byteorder == "little"
+
 MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_HASH_BYTES = 64 << 20  # bytes of bloom filter, or of buckets; libLLVM's have 128 KiB
 
@@ -63,41 +66,53 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
     start = body.read(offset, tag.PIECE_BYTES)
     if len(start) < 16:
         return HashTable(HashKind.NONE, 0, 0)
-    buckets, first, bloom, _shift = struct.unpack_from(header.order + "4I", start)
+    buckets, first, bloom, _shift = _GNU_HEADERS[header.order].unpack_from(start)
     bloom_size = bloom * (8 if header.elf_class == 64 else 4)
     if max(bloom_size, 4 * buckets) > MAXIMUM_HASH_BYTES:
         return HashTable(HashKind.NONE, 0, 0)
-    words_at = offset + 16 + bloom_size
-    chains_at = words_at + 4 * buckets
-    if chains_at - offset <= len(start):
-        raw = start[words_at - offset : chains_at - offset]
+    chains_at = 16 + bloom_size + 4 * buckets
+    if chains_at <= len(start):
+        raw = start[16 + bloom_size : chains_at]
     else:
-        raw = body.read(words_at, 4 * buckets)
-    table = array("I", raw[: len(raw) & ~3])
-    if (header.order == ">") is (sys.byteorder == "little"):
+        raw = body.read(offset + 16 + bloom_size, 4 * buckets)
+    table = array("I", raw if not len(raw) & 3 else raw[: len(raw) & ~3])
+    if (header.order == ">") is _IS_LITTLE:
         table.byteswap()
     if len(table) < buckets or not bloom:
         return HashTable(HashKind.NONE, first, 0)
     highest = max(table, default=0)
     if highest < first:
         # Nothing can be found: whatever symbols there are, all are undefined.
-        return HashTable(HashKind.GNU, MAXIMUM_SYMBOLS, 0, body.read(offset, chains_at - offset))
-    end, whole = _end_of_chain(header, body, chains_at + 4 * (highest - first), highest)
-    size = chains_at - offset + 4 * (end - first)
-    if not whole:
-        return HashTable(HashKind.NONE, first, end)
+        return HashTable(HashKind.GNU, MAXIMUM_SYMBOLS, 0, body.read(offset, chains_at))
+    last_chain = chains_at + 4 * (highest - first)
+    end = highest + _length_of_chain(header, start[last_chain:])
+    if end == highest:
+        end, whole = _end_of_chain(header, body, offset + last_chain, highest)
+        if not whole:
+            return HashTable(HashKind.NONE, first, end)
+    size = chains_at + 4 * (end - first)
     whole_table = start[:size] if size <= len(start) else body.read(offset, size)
     return HashTable(HashKind.GNU, first, end, whole_table)
+
+
+def _length_of_chain(header: ElfHeader, piece: bytes) -> int:
+    """How many symbols a chain has; 0 when it does not end in this piece. Linkers set the lowest bit of
+    a chain's last word."""
+    place = 0 if header.order == "<" else 3
+    for length, low in enumerate(piece[place : len(piece) & ~3 : 4], 1):
+        if low & 1:
+            return length
+    return 0
 
 
 def _end_of_chain(header: ElfHeader, body: Body, place: int, symbol: int) -> tuple[int, bool]:
     """The number of symbols up to the end of the chain at ``place``, and whether it has an end."""
     while symbol < MAXIMUM_SYMBOLS:
         piece = body.read(place, tag.PIECE_BYTES)
-        for (value,) in struct.iter_unpack(header.order + "I", piece[: len(piece) & ~3]):
-            symbol += 1
-            if value & 1:
-                return symbol, True
+        length = _length_of_chain(header, piece)
+        if length:
+            return symbol + length, True
+        symbol += len(piece) // 4
         if len(piece) < tag.PIECE_BYTES:
             break
         place += tag.PIECE_BYTES

@@ -9,17 +9,16 @@ Follows the System V gABI and ``loader.md`` sections 2 to 6.
 from __future__ import annotations
 
 import struct
-from array import array
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.dynamic import DynamicSection, read_dynamic
-from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, Machine, pack_segments
+from imagescan.elf.facts import ElfFacts, ElfKind, ElfType, LoaderStrings, Machine, pack_segment
 from imagescan.elf.hash_table import MAXIMUM_SYMBOLS, read_hash_table
 from imagescan.elf.header import EXECUTE, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ElfHeader, read_header
 from imagescan.elf.loader_strings import MAXIMUM_LOADER_SIZE, is_gcompat_stub, read_loader_strings
 from imagescan.elf.notes import read_notes
 from imagescan.elf.relocations import RelocatedSymbols, read_relocations
-from imagescan.elf.symbols import RELOCATED_SHIFT, SymbolColumns, SymbolTable, pack_columns, word_column
+from imagescan.elf.symbols import SymbolColumns, SymbolTable, pack_columns, word_column
 from imagescan.errors import MalformedBinary
 from imagescan.layers.body import NotKept
 from imagescan.layers.values import Body, ColumnStore
@@ -63,11 +62,13 @@ def _facts(
     soname = section.string(tag.DT_SONAME) if section else None
     notes = read_notes(header, body)
     stack = header.first(PT_GNU_STACK)
-    loads = [
-        (offset, address, file_size, memory_size, alignment, load_flags)
-        for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments
-        if kind == PT_LOAD
-    ]
+    loads = []
+    truncated = False
+    for kind, load_flags, offset, address, _, file_size, memory_size, alignment in header.segments:
+        if kind == PT_LOAD:
+            loads.append(pack_segment(offset, address, file_size, memory_size, alignment, load_flags))
+            if file_size and offset + file_size > body.size:
+                truncated = True
     runpath = section.string(tag.DT_RUNPATH) if section else None
     return ElfFacts(
         elf_class=header.elf_class,
@@ -101,7 +102,7 @@ def _facts(
         version_definitions=section.version_definitions if section else (),
         has_version_definitions=tag.DT_VERDEF in tags,
         symbols=symbols,
-        packed_segments=pack_segments(loads),
+        packed_segments=b"".join(loads),
         executable_stack=bool(stack.flags & 1) if stack else None,
         abi_tag=notes.abi_tag,
         isa_needed=notes.isa_needed,
@@ -110,7 +111,7 @@ def _facts(
         is_go=notes.is_go,
         loader_strings=_read_loader_strings(body, header, section, interpreter, soname),
         file_size=body.size,
-        truncated=any(size and offset + size > body.size for offset, _, size, *_ in loads),
+        truncated=truncated,
         damage=damage,
     )
 
@@ -152,8 +153,8 @@ def _read_symbols(
         return None
     relocated = read_relocations(header, body, tags)
     hashed = read_hash_table(header, body, tags)
-    words = relocated.words()
-    count = max(hashed.symbols, (words[-1] >> RELOCATED_SHIFT) + 1 if words else 0)
+    highest = relocated.highest()
+    count = max(hashed.symbols, highest + 1 if highest else 0)
     got_first, got_end = tags.get(tag.DT_MIPS_GOTSYM), tags.get(tag.DT_MIPS_SYMTABNO)
     if got_first is not None and got_end is not None:
         count = max(count, got_end)
@@ -167,14 +168,13 @@ def _read_symbols(
         versions = body.read(place, 2 * count) if place is not None else b""
     if got_first is not None and got_end is not None and header.machine == Machine.MIPS:
         _add_mips_got(header, symbols, got_first, got_end, relocated)
-        words = relocated.words()
     columns = SymbolColumns(
         symbols=symbols if not len(symbols) % row else symbols[: len(symbols) // row * row],
         strings=section.strings,
         versions=versions,
         hash_table=hashed.table,
         version_names=word_column(section.version_names),
-        relocated=word_column(array("I", words)),
+        relocated=relocated.column(),
     )
     offset, length = store.append(pack_columns(columns))
     return SymbolTable(
@@ -215,7 +215,7 @@ def _add_mips_got(
             (fields[1], fields[3], fields[4]) if row == 24 else (fields[3], fields[5], fields[1])
         )
         is_stub = section == 0 and value != 0 and info & 15 == 2
-        (relocated.lazy if is_stub else relocated.immediate).add(index)
+        (relocated.lazy if is_stub else relocated.immediate).append(index)
 
 
 def _read_loader_strings(

@@ -1,6 +1,6 @@
 """Which symbols the relocations of a file ask for, and when.
 
-Enters the dynamic tags and the body; leaves the sets of symbol indices, immediate and lazy apart.
+Enters the dynamic tags and the body; leave the columns of symbol indices, immediate and lazy apart.
 Follows glibc's ``elf/do-rel.h`` (what is processed at start and what lazily) and the psABI
 supplements for the relocation numbers. Relative relocations (DT_RELR, the DT_RELACOUNT prefix)
 name no symbol and are passed over.
@@ -11,16 +11,18 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator
+from itertools import compress
 from typing import NamedTuple
 
 from imagescan.elf import dynamic as tag
 from imagescan.elf.facts import Machine
 from imagescan.elf.header import ElfHeader
-from imagescan.elf.symbols import COPIED, IMMEDIATE, LAZY, RELOCATED_SHIFT
+from imagescan.elf.symbols import word_column
 from imagescan.errors import MalformedBinary
 from imagescan.layers.values import Body
 
 MAXIMUM_RELOCATION_BYTES = 512 << 20  # one table; libLLVM has 8 MiB
+MAXIMUM_REPEATED = 4096  # entries of one table that may name a symbol more than once
 
 _JUMP_SLOT: dict[int, int] = {
     Machine.I386: 7, Machine.X86_64: 7, Machine.ARM: 22, Machine.AARCH64: 1026, Machine.PPC64: 21,
@@ -46,40 +48,41 @@ _TABLES = (
 
 
 class RelocatedSymbols(NamedTuple):
-    """Symbol indices used by relocations; an index may be in both sets. ``static_tls`` are those whose
-    storage must exist at start-up, in order; 0 stands for a variable of the file's own without a name."""
+    """Symbol indices used by relocations, as the tables have them: with repetitions and in their order,
+    and 0 where a relocation names no symbol. An index may be both ``immediate`` and ``lazy``; ``copied``
+    are also among the immediate ones. ``static_tls`` are those whose storage must exist at start-up;
+    0 stands for a variable of the file's own without a name."""
 
-    immediate: set[int]
-    lazy: set[int]
-    copied: set[int]
+    immediate: array[int]
+    lazy: array[int]
+    copied: array[int]
     relative_ifunc: bool
     static_tls: list[int]
 
-    def words(self) -> list[int]:
-        """The sets as one column, ascending (``SymbolColumns.relocated``); hostile indices may be too
-        large for it."""
-        immediate, lazy, copied = self.immediate, self.lazy, self.copied
-        special = immediate & lazy | copied
-        if special:
-            immediate, lazy = immediate - special, lazy - special
-        words = [index << RELOCATED_SHIFT | IMMEDIATE for index in immediate]
-        words += [index << RELOCATED_SHIFT | LAZY for index in lazy]
-        for index in special:
-            flags = (IMMEDIATE if index in self.immediate else 0) | (LAZY if index in self.lazy else 0)
-            words.append(index << RELOCATED_SHIFT | flags | (COPIED if index in copied else 0))
-        words.sort()
-        return words
+    def highest(self) -> int:
+        """The highest index; hostile ones may be beyond any symbol."""
+        return max(max(self.immediate, default=0), max(self.lazy, default=0))
+
+    def column(self) -> bytes:
+        """As ``SymbolColumns.relocated`` keeps them."""
+        lengths = array("I", (len(self.immediate), len(self.lazy)))
+        return word_column(lengths + self.immediate + self.lazy + self.copied)
 
 
-class _Column(NamedTuple):
+class _Table(NamedTuple):
     """The symbols and types of one table's entries."""
 
-    symbols: array[int] | list[int]
-    types: array[int] | list[int]
-    kinds: frozenset[int]  # the distinct types
+    symbols: array[int]
+    types: array[int]
 
+    def kinds(self) -> set[int]:
+        """The distinct types."""
+        first = self.types[:1]
+        return set(first if self.types == first * len(self.types) else self.types)
 
-_NOTHING = _Column([], [], frozenset())
+    def of(self, wanted: int) -> Iterator[int]:
+        """The symbols of relocations of one type."""
+        return compress(self.symbols, map(wanted.__eq__, self.types))
 
 
 def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> RelocatedSymbols:
@@ -89,76 +92,69 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
         MalformedBinary: a table is larger than the limit.
     """
     machine = header.machine
-    found = RelocatedSymbols(set(), set(), set(), False, [])
-    plt_table, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
-    tables = []
-    for table_tag, size_tag, count_tag, has_addend in _TABLES:
-        if table_tag in tags:
-            start, size = tags[table_tag], tags.get(size_tag, 0)
-            # Some linkers count the PLT relocations into the table before them (elf/dynamic-link.h).
-            if plt_size and start <= plt_table < start + size and start + size == plt_table + plt_size:
-                size -= plt_size
-            column = _read_table(header, body, start, size, has_addend, tags.get(count_tag, 0))
-            tables.append(column)
-            found.immediate.update(column.symbols)
     copy, irelative = _COPY.get(machine, -1), _IRELATIVE.get(machine, -1)
-    static_tls = _STATIC_TLS.get(machine, -1)
-    for column in tables:
-        if copy in column.kinds:
-            found.copied.update(_of(column, copy))
-        if static_tls in column.kinds:
-            found.static_tls.extend(dict.fromkeys(_of(column, static_tls)))
+    static_tls_type = _STATIC_TLS.get(machine, -1)
+    immediate, copied = array("I"), array("I")
+    relative_ifunc = False
+    static_tls: list[int] = []
+    plt_start, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
+    for table_tag, size_tag, count_tag, has_addend in _TABLES:
+        if table_tag not in tags:
+            continue
+        start, size = tags[table_tag], tags.get(size_tag, 0)
+        # Some linkers count the PLT relocations into the table before them (elf/dynamic-link.h).
+        if plt_size and start <= plt_start < start + size and start + size == plt_start + plt_size:
+            size -= plt_size
+        table = _read_table(header, body, start, size, has_addend, tags.get(count_tag, 0))
+        immediate += table.symbols
+        kinds = table.kinds()
+        if copy in kinds:
+            copied.extend(table.of(copy))
+        if static_tls_type in kinds:
+            static_tls += dict.fromkeys(table.of(static_tls_type))
+        relative_ifunc |= irelative in kinds
+    lazy = array("I")
     if plt_size:
-        has_addend = tags.get(tag.DT_PLTREL) == tag.DT_RELA
-        column = _read_table(header, body, plt_table, plt_size, has_addend, 0)
-        tables.append(column)
-        _sort_plt(column, _JUMP_SLOT.get(machine, -1), found)
-    found.immediate.discard(0)
-    found.lazy.discard(0)
-    return found._replace(relative_ifunc=True) if any(irelative in one.kinds for one in tables) else found
+        table = _read_table(header, body, plt_start, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
+        jump_slot = _JUMP_SLOT.get(machine, -1)
+        kinds = table.kinds()
+        if kinds == {jump_slot}:  # as nearly always
+            lazy = table.symbols
+        else:  # only relocations of functions wait for the first call
+            lazy.extend(table.of(jump_slot))
+            immediate.extend(compress(table.symbols, map(jump_slot.__ne__, table.types)))
+            relative_ifunc |= irelative in kinds
+    return RelocatedSymbols(_distinct(immediate), _distinct(lazy), copied, relative_ifunc, static_tls)
 
 
-def _sort_plt(column: _Column, jump_slot: int, found: RelocatedSymbols) -> None:
-    """Relocations of the procedure linkage table: those of functions wait for the first call."""
-    if column.kinds == {jump_slot}:
-        found.lazy.update(column.symbols)
-        return
-    found.lazy.update(_of(column, jump_slot))
-    found.immediate.update(
-        symbol for symbol, kind in zip(column.symbols, column.types, strict=True) if kind != jump_slot
-    )
-
-
-def _of(column: _Column, wanted: int) -> Iterator[int]:
-    """The symbols of relocations of one type."""
-    return (symbol for symbol, kind in zip(column.symbols, column.types, strict=True) if kind == wanted)
+def _distinct(symbols: array[int]) -> array[int]:
+    """Without the repetitions of tables that have many; of others they are cheaper to keep."""
+    return symbols if len(symbols) <= MAXIMUM_REPEATED else array("I", sorted(set(symbols)))
 
 
 def _read_table(
     header: ElfHeader, body: Body, address: int, size: int, has_addend: bool, skip: int
-) -> _Column:
+) -> _Table:
     """The columns of one table after ``skip`` entries."""
     if size > MAXIMUM_RELOCATION_BYTES:
         raise MalformedBinary("relocation table larger than any real one")
     offset = header.file_offset(address) if size else None
-    if offset is None:
-        return _NOTHING
     words = (3 if has_addend else 2) * (2 if header.elf_class == 64 else 1)
     step = 4 * words
-    raw = body.read(offset + skip * step, max(0, size - skip * step))
+    if offset is None or size <= skip * step:
+        return _Table(array("I"), array("I"))
+    raw = body.read(offset + skip * step, size - skip * step)
     column = array("I", raw if not len(raw) % step else raw[: len(raw) // step * step])
     if (header.order == ">") is (sys.byteorder == "little"):
         column.byteswap()
     if header.elf_class == 32:
         information = column[1::words]
-        return _column([one >> 8 for one in information], [one & 0xFF for one in information])
+        return _Table(
+            array("I", [one >> 8 for one in information]), array("I", [one & 0xFF for one in information])
+        )
     first, second = column[2::words], column[3::words]
     if header.machine == Machine.MIPS:
         # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
-        return _column(first, [one >> 24 if header.order == "<" else one & 0xFF for one in second])
-    return _column(second, first) if header.order == "<" else _column(first, second)
-
-
-def _column(symbols: array[int] | list[int], types: array[int] | list[int]) -> _Column:
-    alike = types[:1]  # most tables of procedure linkage have one type, and comparing is fast
-    return _Column(symbols, types, frozenset(alike if types == alike * len(types) else types))
+        shift = 24 if header.order == "<" else 0
+        return _Table(first, array("I", [one >> shift & 0xFF for one in second]))
+    return _Table(second, first) if header.order == "<" else _Table(first, second)

@@ -48,10 +48,7 @@ def _plain_facts(*bindings: int) -> frozenset[int]:
 
 _STRONG, _STRONG_OR_WEAK = _plain_facts(_GLOBAL), _plain_facts(_GLOBAL, _WEAK)
 
-# One word of the column of relocated symbols: the symbol's index << 3, and what asks for it.
-IMMEDIATE, LAZY, COPIED = 1, 2, 4
-RELOCATED_SHIFT = 3
-_NOT_COPIED = bytes(word for word in range(256) if not word & COPIED)
+IMMEDIATE, LAZY, COPIED = 1, 2, 4  # what asks for a symbol, see ``relocated_symbols``
 
 
 class SymbolReference(NamedTuple):
@@ -125,8 +122,8 @@ class SymbolColumns(NamedTuple):
 
     ``version_names`` has three little-endian words of 4 bytes for each version index, ascending:
     index | hidden << 16, offset of the name in ``strings``, 1 + offset of the needed file's name or
-    0. ``relocated`` has one such word for each symbol that a relocation uses, ascending: index <<
-    ``RELOCATED_SHIFT`` | ``IMMEDIATE`` | ``LAZY`` | ``COPIED``.
+    0. ``relocated`` has such words too: how many relocations are immediate and how many lazy, then the
+    symbol of each of these (0: of none), then the symbols that COPY relocations name.
     """
 
     symbols: bytes
@@ -138,6 +135,7 @@ class SymbolColumns(NamedTuple):
 
 
 _LENGTHS = struct.Struct(f"<{len(SymbolColumns._fields)}I")
+_RELOCATED_LENGTHS = struct.Struct("<2I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +303,9 @@ class SymbolTable:
         return map(self._fields, rows)
 
 
-def symbol_reference(name: bytes, label: VersionName | None, word: int) -> SymbolReference:
+def symbol_reference(name: bytes, label: VersionName | None, flags: int) -> SymbolReference:
     """One row of ``UndefinedSymbols`` as a value; ``label`` is what its version number stands for."""
-    lazy, copied = not word & IMMEDIATE, bool(word & COPIED)
+    lazy, copied = not flags & IMMEDIATE, bool(flags & COPIED)
     if label is None:
         return SymbolReference(name, None, "", False, lazy, copied)
     return SymbolReference(name, label.name or None, label.file, label.hidden, lazy, copied)
@@ -335,15 +333,19 @@ def words(column: bytes) -> array[int]:
 
 
 def relocated_symbols(columns: SymbolColumns) -> dict[int, int]:
-    """The word of the column ``relocated`` for each symbol that a relocation uses."""
-    return {word >> RELOCATED_SHIFT: word for word in words(columns.relocated)}
+    """What asks for each symbol that a relocation uses: ``IMMEDIATE`` or ``LAZY`` relocations (the first
+    where both do), and if immediate perhaps also COPY (``COPIED``). Some may be beyond the table."""
+    numbers = words(columns.relocated)
+    lazy, end = 2 + numbers[0], 2 + numbers[0] + numbers[1]
+    asked = dict.fromkeys(numbers[lazy:end], LAZY)
+    asked |= dict.fromkeys(numbers[2:lazy], IMMEDIATE)
+    asked.pop(0, None)
+    return asked | dict.fromkeys(numbers[end:], IMMEDIATE | COPIED)
 
 
-def _copied(columns: SymbolColumns) -> list[int]:
-    """The symbols that a COPY relocation uses."""
-    if not columns.relocated[::4].translate(None, _NOT_COPIED):  # as of nearly every file
-        return []
-    return [word >> RELOCATED_SHIFT for word in words(columns.relocated) if word & COPIED]
+def _copied(columns: SymbolColumns) -> set[int]:
+    """The symbols that a COPY relocation uses: of nearly every file none."""
+    return set(words(columns.relocated[4 * (2 + sum(_RELOCATED_LENGTHS.unpack_from(columns.relocated))) :]))
 
 
 def word_column(numbers: array[int]) -> bytes:
