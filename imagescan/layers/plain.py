@@ -63,9 +63,9 @@ class PlainMembers:
             while (after := position + BLOCK_BYTES) <= last:
                 block = chunk[position:after]
                 owner, digits, digits_end, total, total_end, kind, more = unpack(block)
-                if more or total_end != _END_OF_SUM or digits_end not in _ENDS_OF_SIZE or not block.isascii():
+                if more or total_end != _END_OF_SUM or digits_end not in _ENDS_OF_SIZE:
                     break
-                if not (total.isdigit() and digits.isdigit()):
+                if not (block.isascii() and total.isdigit() and digits.isdigit()):
                     break
                 if (adler32(block) & 0xFFFF) + _CORRECTION - sum(total) != int(total, 8):
                     break
@@ -91,19 +91,16 @@ class PlainMembers:
                 if directory.subdirectories and _join(directory, block[cut:end]) in directories:
                     break
                 if is_of_interest or chunk[after : after + 2] in starts or block[end - 2 : end] in endings:
-                    head = chunk[after : after + min(size, HEAD_BYTES)]
-                    if len(head) < min(size, HEAD_BYTES):
+                    if after + HEAD_BYTES > last:
                         break
-                    path = decode(_join(directory, block[cut:end]))
-                    if self._wants(path, size, head):
-                        wanted = WantedFile(path, row, size)
+                    head = chunk[after : after + min(size, HEAD_BYTES)]
+                    wanted = self._wanted(_join(directory, block[cut:end]), row, size, head)
                 names += block[cut - 1 : end]
                 add_row(row)
                 add_kind(0)
                 add_number(number)
                 add_size(size)
-                row += 1
-                name_bytes += end - cut
+                row, name_bytes = row + 1, name_bytes + end - cut
                 if wanted is not None:
                     position = after
                     break
@@ -127,6 +124,10 @@ class PlainMembers:
         if path[:-1]:
             return self._builder.directories.get(path[:-1])
         return None if path or not prefix else self._builder.directories[b""]
+
+    def _wanted(self, path: bytes, row: int, size: int, head: bytes) -> WantedFile | None:
+        text = decode(path)
+        return WantedFile(text, row, size) if self._wants(text, size, head) else None
 
     def _add_other(self, kind: int, block: bytes, end: int, number: int) -> bool:
         """Take a directory or symlink; false where there is more to it, or it is something else."""
