@@ -14,9 +14,10 @@ class Observation:
 
     ``cause`` is equal for all observations that are one finding, and stable across rebuilds of
     an image (names, never digests or layer numbers): the fingerprint is made of it. ``object`` is
-    the path that suffers, ``related`` other paths that suffer with it, ``items`` what is missing
-    or wrong, ``values`` what the document's templates may name. ``providers`` are the paths of
-    libraries that should have had what is missing.
+    the path that suffers, ``related`` other paths that suffer with it: among them is the file that
+    ``tier`` is of (``restarting`` counts on it). ``items`` are what is missing or wrong, ``values`` what
+    the document's templates may name. ``providers`` are the paths of libraries that should have had what
+    is missing.
     """
 
     cause: tuple[str, ...]
