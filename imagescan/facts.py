@@ -196,7 +196,7 @@ def gather_facts(
     dormant |= _sleeping_scripts(files, elves, filesystem)
     tiers = assign_tiers(files, chains, closures, dormant)
     tiers = {**tiers, **dict.fromkeys(tiers.keys() & loaded, Tier.STARTUP)}
-    hosts = _plugin_hosts(elves, tiers, closures, files)
+    hosts = _plugin_hosts(files, elves, tiers, closures)
     opened = _open_plugins(elves, tiers, link_maps, hosts, simulation.plugin_map)
     tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}
     shipped = (
@@ -218,6 +218,7 @@ def gather_facts(
         _, named = _survey(filesystem, missing)
     system = _operating_system(filesystem)
     ownership = read_ownership(filesystem)
+    unread = (Incomplete(one.path, f"damaged package database: {one.reason}") for one in ownership.unread)
     return ImageFacts(
         manifest=manifest,
         filesystem=filesystem,
@@ -231,7 +232,7 @@ def gather_facts(
         foreign=_foreign(files.values()),
         loaders=loaders,
         places=_places(filesystem, elves, named, missing, dormant),
-        incomplete=(*incomplete, *_unread_databases(ownership), *unread_archives(filesystem.contents())),
+        incomplete=(*incomplete, *unread, *unread_archives(filesystem.contents())),
         distribution=system.families,
         distribution_name=system.pretty_name,
         distribution_version=system.version,
@@ -244,17 +245,18 @@ def gather_facts(
 
 
 def _plugin_hosts(
+    files: Mapping[ImagePath, FileEntry],
     elves: Mapping[ImagePath, ElfFacts],
     tiers: Mapping[ImagePath, Tier],
     closures: ClosureTable,
-    files: Mapping[ImagePath, FileEntry],
 ) -> PluginHosts:
     """The programs that may open plugins: those that a loader starts."""
-    started = (Tier.STARTUP, Tier.COMMAND)
     programs = (
         path
         for path in closures.programs()
-        if tiers[path] in started and elves[path].kind is ElfKind.PROGRAM and len(closures.objects(path)) > 1
+        if tiers[path] in (Tier.STARTUP, Tier.COMMAND)
+        and elves[path].kind is ElfKind.PROGRAM
+        and len(closures.objects(path)) > 1
     )
     return PluginHosts(programs, closures, elves, files)
 
@@ -272,8 +274,8 @@ def _open_plugins(
         link_map = link_maps.get(path)
         if tiers[path] is not Tier.PLUGIN or link_map is None:
             continue
-        unknown = link_map.loader is None  # none of its libc, but musl may take it
-        if link_map.obstacles or unknown or elf.may_be_refused_by_dlopen:
+        # Without a loader there is none of its libc, but musl may take it.
+        if link_map.obstacles or link_map.loader is None or elf.may_be_refused_by_dlopen:
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found
@@ -398,8 +400,3 @@ def _operating_system(filesystem: RootFilesystem) -> OperatingSystem:
     """os-release(5): the administrator's file, else the vendor's."""
     paths = ("/etc/os-release", "/usr/lib/os-release")
     return read_os_release(next(filter(None, (file_text(filesystem, path) for path in paths)), ""))
-
-
-def _unread_databases(ownership: Ownership) -> Iterator[Incomplete]:
-    for one in ownership.unread:
-        yield Incomplete(one.path, f"damaged package database: {one.reason}")

@@ -228,8 +228,6 @@ class LinkProblems:
     @property
     def obstacles(self) -> int:
         """How much keeps it from being loaded, the worst kinds counting most: 0 when nothing does."""
-        if self is NO_PROBLEMS:  # as of nearly every link map
-            return 0
         refusals = [one for one in self.faults if one.code in _REFUSALS_OF_DLOPEN]
         versions = [one for one in self.missing_versions if not one.weak]
         immediate = [one for one in self.missing_symbols if one.binding is Binding.IMMEDIATE]
