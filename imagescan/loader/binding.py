@@ -8,6 +8,7 @@ does not matter and answers can be shared between link maps.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.gnu_hash import gnu_hashes
 from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
+from imagescan.loader.second_process import SecondProcess, may_share
 from imagescan.loader.symbol_lookup import UNVERSIONED, Names, Version
 from imagescan.loader.unanswered import Unanswered
 from imagescan.loader.values import Binding, MissingSymbol
@@ -22,6 +24,9 @@ from imagescan.loader.values import Binding, MissingSymbol
 PORTION = 50_000  # references that are asked at once
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
 
+PORTIONS_FOR_TWO = 4  # that take longer than starting another process
+
+Asking = tuple[Linked, Sequence[Linked]]
 Wanted = tuple[bytes, Version | None]
 _NOTHING: frozenset[bytes] = frozenset()
 
@@ -134,16 +139,30 @@ class Binder:
             self._residuals[key] = found
         return found
 
-    def residuals(
-        self, some: Sequence[tuple[Linked, Sequence[Linked]]]
-    ) -> Iterator[tuple[SymbolReference, ...]]:
-        """The same of several objects: each of the others is opened once for all of them."""
+    def residuals(self, some: Sequence[Asking]) -> list[tuple[SymbolReference, ...]]:
+        """The same of several objects: each of the others is opened once for all of them. Where that takes
+        long, and there is another processor, a second process does half of it."""
+        portions = [*_portions(some)]
+        half = len(portions) // 2 if len(portions) >= PORTIONS_FOR_TWO and may_share() else len(portions)
         unanswered = Unanswered(self._files.anew())
-        for portion in _portions(some):
-            for (one, direct), found in zip(portion, unanswered.references(portion), strict=True):
-                key = (one.inode, *(other.inode for other in direct))
-                self._residuals[key] = found
-                yield found
+        theirs = [one for portion in portions[half:] for one in portion]
+        with SecondProcess(lambda: self._symbols(portions[half:]), bool(theirs)) as second:
+            found = [left for portion in portions[:half] for left in unanswered.references(portion)]
+            symbols = second.result(len(theirs))
+        if symbols is not None:
+            found += [
+                unanswered.references_of(one, left) for (one, _), left in zip(theirs, symbols, strict=True)
+            ]
+        else:
+            found += [left for portion in portions[half:] for left in unanswered.references(portion)]
+        for (one, direct), left in zip(some, found, strict=True):
+            self._residuals[one.inode, *(other.inode for other in direct)] = left
+        return found
+
+    def _symbols(self, portions: Sequence[Sequence[Asking]]) -> Iterator[array[int]]:
+        unanswered = Unanswered(self._files.anew())
+        for portion in portions:
+            yield from unanswered.symbols(portion)
 
     def answers(self, provider: Linked, reference: SymbolReference) -> bool:
         """Whether a definition of an object answers a reference."""
@@ -229,9 +248,7 @@ class Binder:
         return self._absent.setdefault((provider.inode, self._files.normal(provider, version)), set())
 
 
-def _portions(
-    some: Sequence[tuple[Linked, Sequence[Linked]]],
-) -> Iterator[Sequence[tuple[Linked, Sequence[Linked]]]]:
+def _portions(some: Sequence[Asking]) -> Iterator[Sequence[Asking]]:
     """Objects in the same order, so many at a time as have about ``PORTION`` references."""
     start = references = 0
     for end, (one, _) in enumerate(some, 1):

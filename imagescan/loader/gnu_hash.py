@@ -51,7 +51,7 @@ def _together(names: Sequence[bytes], width: int) -> list[int]:
     number = int.from_bytes(b"".join([name.rjust(width, b"\0") for name in names]), "little")
     lane = 1  # bytes that one value takes
     while lane < width:
-        mask = _mask(lane, size)
+        mask = _mask(lane)
         number = (number & mask) * pow(33, lane, 1 << 32) + (number >> 8 * lane & mask)
         lane *= 2
     values = array("I", number.to_bytes(size, "little"))
@@ -69,7 +69,7 @@ def _start(length: int) -> int:
 
 
 @cache
-def _mask(lane: int, size: int) -> int:
-    """Ones for the lowest 32 bits of each second value of ``lane`` bytes in ``size`` bytes."""
+def _mask(lane: int) -> int:
+    """Ones for the lowest 32 bits of each second value of ``lane`` bytes."""
     one = b"\xff" * min(lane, 4)
-    return int.from_bytes(one.ljust(2 * lane, b"\0") * (size // (2 * lane)), "little")
+    return int.from_bytes(one.ljust(2 * lane, b"\0") * (_BYTES_AT_ONCE // (2 * lane)), "little")

@@ -23,6 +23,7 @@ class SharedBinding:
         self._links = links
         self._binder = binder
         nodes = links.nodes
+        self._symbols: dict[tuple[int, str, bool], MissingSymbol] = {}
         self._inodes = [one.inode for one in nodes]
         # Of the others it is not known what they need.
         answered = [one.number for one in nodes if len(one.needs) == len(one.elf.needed)]
@@ -43,17 +44,24 @@ class SharedBinding:
         asking = [number for number in walk.nodes if number in self._left]
         if not asking:
             return ()
-        nodes = frozenset(walk.nodes)
+        numbers = frozenset(walk.nodes)
         return tuple(
-            self._binder.missing_symbol(
-                self._links.nodes[number],
-                reference,
-                bind_now=bind_now,
-                path=self._links.opened(walk, number),
-            )
-            for number in asking
-            for reference in self._without(self._left[number], number, nodes)
+            self._missing_symbol(number, reference, bind_now=bind_now, path=path)
+            for number, path in [(number, self._links.opened(walk, number)) for number in asking]
+            for reference in self._without(self._left[number], number, numbers)
         )
+
+    def _missing_symbol(
+        self, number: int, reference: SymbolReference, *, bind_now: bool, path: str
+    ) -> MissingSymbol:
+        """``Binder.missing_symbol``; the same value for all closures."""
+        key = id(reference), path, bind_now  # it lives as long as ``_left``
+        found = self._symbols.get(key)
+        if found is None:
+            one = self._links.nodes[number]
+            found = self._binder.missing_symbol(one, reference, bind_now=bind_now, path=path)
+            self._symbols[key] = found
+        return found
 
     def _largest_needs(self, number: int) -> list[tuple[int, int]]:
         """The sizes of what a node needs, largest first: in this order large files are opened seldom."""

@@ -7,7 +7,8 @@ each file that answers is opened once for all that ask it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import compress, repeat
 from operator import is_not
 from typing import NamedTuple
@@ -38,6 +39,8 @@ class _Wanted(NamedTuple):
     provider: Inode | None
 
 
+_Row = tuple[int, bytes, int, int]
+"""A reference: the symbol's index, name, version number, and what asks for it."""
 _ANYTHING = _Wanted(UNVERSIONED, None)
 
 
@@ -77,6 +80,29 @@ class Unanswered:
         self, some: Iterable[tuple[Linked, Sequence[Linked]]]
     ) -> list[tuple[SymbolReference, ...]]:
         """For each of some files the references that none of the files answers that stand beside it."""
+        return [
+            self._references(one.table, self._left(one)) if one is not None and one.pending else ()
+            for one in self._ask(some)
+        ]
+
+    def symbols(self, some: Iterable[tuple[Linked, Sequence[Linked]]]) -> list[array[int]]:
+        """``references`` as indices of symbols, which are few bytes."""
+        return [
+            array("I", [index for index, *_ in self._left(one)] if one is not None and one.pending else ())
+            for one in self._ask(some)
+        ]
+
+    def references_of(self, one: Linked, symbols: array[int]) -> tuple[SymbolReference, ...]:
+        """The references of a file that are these ``symbols``."""
+        table = one.elf.symbols
+        if table is None or not symbols:
+            return ()
+        columns, wanted = table.columns(), {*symbols}
+        rows = _rows(table, columns, table.undefined(columns))
+        return self._references(table, [row for row in rows if row[0] in wanted])
+
+    def _ask(self, some: Iterable[tuple[Linked, Sequence[Linked]]]) -> list[_Asker | None]:
+        """Some files with the names that are left."""
         if len(self._asked) > MAXIMUM_ASKED:
             self._asked.clear()
             self._wanted.clear()
@@ -85,7 +111,7 @@ class Unanswered:
         waiting = [one for one in askers if one is not None]
         self._ask_likely(waiting, asking)
         self._ask_all([one for one in waiting if one.pending])
-        return [() if one is None or not one.pending else self._left(one) for one in askers]
+        return askers
 
     def _asker(
         self, one: Linked, direct: Sequence[Linked], asking: dict[_Wanted, set[bytes]]
@@ -177,9 +203,9 @@ class Unanswered:
         for provider, some in asking.values():
             waiting = [one for one in some if one.pending]
             if waiting:
-                self._ask(provider, names, waiting)
+                self._ask_one(provider, names, waiting)
 
-    def _ask(self, provider: Linked, names: Names, askers: Sequence[_Asker]) -> None:
+    def _ask_one(self, provider: Linked, names: Names, askers: Sequence[_Asker]) -> None:
         answered = self._files.among(provider, names)
         for one in askers:
             for wanted in [*one.pending]:
@@ -187,17 +213,26 @@ class Unanswered:
                 if found:
                     one.drop(wanted, found)
 
-    def _left(self, asker: _Asker) -> tuple[SymbolReference, ...]:
-        """The references of a file that are left, and that a relocation uses."""
+    def _left(self, asker: _Asker) -> Iterator[_Row]:
+        """What is left of a file's references, of those that a relocation uses."""
         columns = asker.table.columns()
         asked = asker.table.undefined(columns)
         wanted = self._wanted_versions(columns, asked, asker.direct)
-        labels = asker.table.version_labels(columns)
-        used = relocated_symbols(columns)
         pending = asker.pending
+        for row in _rows(asker.table, columns, asked):
+            if row[1] in pending.get(wanted.get(row[2], _ANYTHING), ()):
+                yield row
+
+    def _references(self, table: SymbolTable, rows: Iterable[_Row]) -> tuple[SymbolReference, ...]:
+        labels = table.version_labels(table.columns())
         once = self._names.setdefault  # the same few names are missed by many
         return tuple(
-            symbol_reference(once(name, name), labels.get(number), used[index])
-            for name, number, index in zip(*asked, strict=True)
-            if name in pending.get(wanted.get(number, _ANYTHING), ()) and index in used
+            symbol_reference(once(name, name), labels.get(number), word) for _, name, number, word in rows
         )
+
+
+def _rows(table: SymbolTable, columns: SymbolColumns, asked: UndefinedSymbols) -> Iterator[_Row]:
+    used = relocated_symbols(columns)
+    for name, number, index in zip(*asked, strict=True):
+        if index in used:
+            yield index, name, number, used[index]
