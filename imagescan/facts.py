@@ -251,14 +251,10 @@ def _plugin_hosts(
     closures: ClosureTable,
 ) -> PluginHosts:
     """The programs that may open plugins: those that a loader starts."""
-    programs = (
-        path
-        for path in closures.programs()
-        if tiers[path] in (Tier.STARTUP, Tier.COMMAND)
-        and elves[path].kind is ElfKind.PROGRAM
-        and len(closures.objects(path)) > 1
-    )
-    return PluginHosts(programs, closures, elves, files)
+    started = (path for path in closures.programs() if tiers[path] in (Tier.STARTUP, Tier.COMMAND))
+    programs = (path for path in started if elves[path].kind is ElfKind.PROGRAM)
+    loading = (path for path in programs if len(closures.objects(path)) > 1)
+    return PluginHosts(loading, closures, elves, files)
 
 
 def _open_plugins(
