@@ -315,7 +315,12 @@ def _is_opaque(path: Path) -> bool:
         return False
 
 
-def write_image(image: str, parts: Sequence[Layer], compressions: Sequence[str] = COMPRESSIONS) -> None:
+def write_image(
+    image: str,
+    parts: Sequence[Layer],
+    compressions: Sequence[str] = COMPRESSIONS,
+    command: Sequence[str] = ("/bin/sh",),
+) -> None:
     """Write an image's layouts, and last the file that says that it is whole."""
     for compression in compressions:
         directory = layout(image, compression)
@@ -324,7 +329,7 @@ def write_image(image: str, parts: Sequence[Layer], compressions: Sequence[str] 
         blobs.mkdir(parents=True)
         for digest in {layer.blobs[compression][0] for layer in parts}:
             (blobs / digest).hardlink_to(CACHE / "blobs" / digest)
-        manifest = _manifest(blobs, parts, compression)
+        manifest = _manifest(blobs, parts, compression, command)
         manifest["annotations"] = {"org.opencontainers.image.ref.name": TAG}
         index = {"schemaVersion": 2, "mediaType": f"{_MEDIA}.index.v1+json", "manifests": [manifest]}
         (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -332,12 +337,14 @@ def write_image(image: str, parts: Sequence[Layer], compressions: Sequence[str] 
     _write_atomically(CACHE / f"{image}.json", json.dumps([asdict(layer) for layer in parts]).encode())
 
 
-def _manifest(blobs: Path, parts: Sequence[Layer], compression: str) -> dict[str, object]:
+def _manifest(
+    blobs: Path, parts: Sequence[Layer], compression: str, command: Sequence[str]
+) -> dict[str, object]:
     configuration = {
         "created": _CREATED,
         "os": "linux",
         "architecture": "amd64",
-        "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["/bin/sh"]},
+        "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": [*command]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer.diff_id}" for layer in parts]},
         "history": [{"created": _CREATED, "created_by": layer.created_by} for layer in parts],
     }

@@ -25,7 +25,7 @@ from benchmarks import growth, limit, peers, plot, registry, scans, table
 from benchmarks.images import COMPRESSIONS, layers, reference, require
 from benchmarks.measure import Cost, Failed, document, median, run
 from benchmarks.profile import BINDING
-from benchmarks.synthetic import twin
+from benchmarks.synthetic import other_command, twin
 
 RESULTS = Path("benchmarks/results")
 PICTURE = Path("docs/performance.svg")
@@ -42,7 +42,7 @@ def note(text: str) -> None:
 
 def measure_image(image: str, compression: str, rounds: int) -> dict[str, Any]:
     """The yardstick and every kind of scan of one image, interleaved."""
-    again = twin(image)
+    renamed, restarted = twin(image), other_command(image)
     costs: Costs = defaultdict(list)
     shares = []
     for number in range(rounds):
@@ -53,7 +53,8 @@ def measure_image(image: str, compression: str, rounds: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as cache:
             costs["cold"].append(scans.warm(image, compression, Path(cache)))
             costs["unchanged"].append(scans.warm(image, compression, Path(cache)))
-            costs["layers known"].append(scans.warm(again, compression, Path(cache)))
+            costs["layers known"].append(scans.warm(restarted, compression, Path(cache)))
+            costs["other words"].append(scans.warm(renamed, compression, Path(cache)))
         shares.append(_binding_share(image, compression))
     return {
         "facts": _facts(image, compression),

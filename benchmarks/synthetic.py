@@ -137,9 +137,17 @@ def _grown(kind: str, size: int) -> list[Layer]:
 
 
 def twin(image: str, compressions: Sequence[str] = ("gzip", "zstd")) -> str:
-    """An image of the same layers and another config, so only its layers can be known; its name."""
+    """An image of the same layers that starts the same and says other words of its history; its name."""
     name = f"{image}-twin"
     if not is_built(name):
         parts = [replace(part, created_by=f"{part.created_by} # again") for part in layers(image)]
         write_image(name, parts, compressions)
+    return name
+
+
+def other_command(image: str, compressions: Sequence[str] = ("gzip", "zstd")) -> str:
+    """An image of the same layers that starts another program, so only its layers can be known; its name."""
+    name = f"{image}-other-command"
+    if not is_built(name):
+        write_image(name, layers(image), compressions, command=("/usr/bin/perl", "-v"))
     return name

@@ -47,7 +47,8 @@ def _of_image(image: str, one: dict[str, Any]) -> Iterator[Ratio]:
         yield Ratio(image, "cold: peak memory", costs["cold"]["peak"] / 1e6, PEAK_BYTES / 1e6, unit="MB")
     if "layers known" in costs:
         most = 50 if image.endswith("small") else 200
-        yield Ratio(image, "layers known: wall", costs["layers known"]["wall"] * 1000, most, unit="ms")
+        for known in ("layers known", "other words"):
+            yield Ratio(image, f"{known}: wall", costs[known]["wall"] * 1000, most, unit="ms")
         yield Ratio(image, "unchanged: wall", costs["unchanged"]["wall"] * 1000, 40, unit="ms")
     if "syft" in others and "cold" in costs:
         cold, syft = costs["cold"], others["syft"]
