@@ -1,6 +1,6 @@
 """Where one cold scan's CPU seconds and memory go: ``python -m benchmarks.profile IMAGE``.
 
-Runs the scan in this process with one worker, so that stages do not overlap, and prints for each
+Runs the scan on one processor, so in this process alone and one stage after the other, and prints for each
 stage its CPU seconds and the peak of resident memory when it last ended. ``--calls`` adds the
 functions that cost most, by cProfile, which slows small functions down more than large ones;
 ``--json`` prints the stages as one document.
@@ -13,13 +13,14 @@ import cProfile
 import importlib
 import json
 import pstats
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from benchmarks.serial import on_one_processor
 
 # Module, class or nothing, function, and what is measured there. One inside another is in both.
 STAGES = (
@@ -40,12 +41,6 @@ def peak_mib() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) >> 10
 
 
-def cpu_seconds() -> float:
-    """What this process and the children that it took leave of have used so far."""
-    spent = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in spent)
-
-
 class Stages:
     """Wraps functions of the scan and sums up what they cost."""
 
@@ -53,18 +48,18 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
 
-    def wrap(self, owner: Any, name: str, stage: str, **words: object) -> None:
-        """Replace a function by the same one, timed; ``words`` are added to every call."""
+    def wrap(self, owner: Any, name: str, stage: str) -> None:
+        """Replace a function by the same one, timed."""
         function: Callable[..., object] = getattr(owner, name)
         self.seconds[stage] = 0.0
 
         @wraps(function)
         def timed(*arguments: object, **given: object) -> object:
-            start = cpu_seconds()
+            start = time.process_time()
             try:
-                return function(*arguments, **{**given, **words})
+                return function(*arguments, **given)
             finally:
-                self.seconds[stage] += cpu_seconds() - start
+                self.seconds[stage] += time.process_time() - start
                 self.peaks[stage] = peak_mib()
 
         setattr(owner, name, timed)
@@ -78,23 +73,23 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--sort", default="tottime")
     parser.add_argument("--json", action="store_true")
     parsed = parser.parse_args(words)
-    started = cpu_seconds()
+    on_one_processor()
+    started = time.process_time()
     from imagescan import scan
     from imagescan.options import ScanOptions
 
     stages = Stages()
-    stages.seconds["imports"], stages.peaks["imports"] = cpu_seconds() - started, peak_mib()
+    stages.seconds["imports"], stages.peaks["imports"] = time.process_time() - started, peak_mib()
     for module, group, name, stage in STAGES:
         owner: Any = importlib.import_module(module)
         owner = getattr(owner, group) if group else owner
-        extra = {"workers": 1} if name == "index_image" else {}
-        stages.wrap(owner, name, stage, **extra)
+        stages.wrap(owner, name, stage)
     profile = cProfile.Profile(time.process_time)
     if parsed.calls:
         profile.enable()
     scan.scan(parsed.image, ScanOptions())
     profile.disable()
-    total = cpu_seconds()
+    total = time.process_time()
     if parsed.json:
         print(json.dumps({"seconds": {**stages.seconds, "all": total}, "peaks": stages.peaks}))
         return 0
