@@ -112,7 +112,9 @@ def _scan_again(text: str, options: ScanOptions, number: int) -> ImageScan:
         rulebook = lru_cache(partial(_rulebook, options))
         layers = _read_layers(source, manifest, progress, cache, rulebook)
         progress.tell(Stage.JUDGING)
-        return _judge(manifest, layers, rulebook(), options, cache)
+        from imagescan.judging import judge_image
+
+        return judge_image(manifest, layers, rulebook(), options, cache)
 
 
 def _scan_image(
@@ -130,7 +132,9 @@ def _scan_image(
     report = _judged_before(manifest, layers, options, cache)
     if report is not None:
         return KnownImage(report, again)
-    return _judge(manifest, layers, rulebook(), options, cache)
+    from imagescan.judging import judge_image
+
+    return judge_image(manifest, layers, rulebook(), options, cache)
 
 
 def _judged_before(
@@ -146,18 +150,6 @@ def _judged_before(
 
     report = judged_as(kept, manifest.config, options, merge(layers))
     return None if report is None else named(report, manifest)
-
-
-def _judge(
-    manifest: ImageManifest,
-    layers: tuple[LayerIndex, ...],
-    rulebook: tuple[tuple[RuleDocument, ...], Knowledge],
-    options: ScanOptions,
-    cache: CacheSession,
-) -> ImageScan:
-    from imagescan.judging import judge_image
-
-    return judge_image(manifest, layers, rulebook, options, cache)
 
 
 def _rulebook(options: ScanOptions) -> tuple[tuple[RuleDocument, ...], Knowledge]:

@@ -10,7 +10,6 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterator
-from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from imagescan.sources.layout import LayoutSource
 from imagescan.sources.select import SourceOptions, open_source
 from samples.oci import File
 from tests.cache.images import WAYS, base_layer, layout, manifest_of, program_layer, read_by
+from tests.full_disk import disk_of
 from tests.sources.faulty_registry import FaultyRegistry
 from tests.sources.store import tar_of
 from tests.test_children import child_processes, open_files
@@ -180,19 +180,6 @@ def test_a_process_that_is_killed_is_one_error(
     with read_by("processes"), pytest.raises(ChildLost, match=r"^layer \d \(sha256:.*SIGKILL.*out of memory"):
         Reading(tmp_path / "cache")(image)
     assert not [name for name in files(tmp_path / "cache") if ".unfinished" in name]
-
-
-def disk_of(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of layers find no room beyond so many bytes."""
-    pwrite = os.pwrite
-
-    def limited(file: int, data: bytes, offset: int) -> int:
-        if offset >= room:
-            raise OSError(ENOSPC, "No space left on device")
-        return pwrite(file, data[: room - offset], offset)
-
-    monkeypatch.setattr(os, "pwrite", limited)
-    monkeypatch.setattr(os, "pwritev", lambda file, parts, offset: limited(file, b"".join(parts), offset))
 
 
 @pytest.mark.parametrize("room", [0, 50, 400])

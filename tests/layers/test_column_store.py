@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from imagescan.errors import LayerError, LimitExceeded
 from imagescan.layers import column_store
 from imagescan.layers.column_store import WAITING_BYTES, TemporaryColumnStore
 from imagescan.layers.values import Place
+from tests.full_disk import disk_of
 
 PIECES = [os.urandom(size) for size in (0, 1, 100, WAITING_BYTES, 7, 3 * WAITING_BYTES, WAITING_BYTES - 1, 9)]
 
@@ -80,15 +80,7 @@ def test_on_a_full_disk_pieces_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_disk_that_fills_up_within_a_write_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = 2 * WAITING_BYTES
-    pwrite = os.pwrite
-
-    def limited(file: int, data: bytes, offset: int) -> int:
-        if offset >= room:
-            raise OSError(ENOSPC, "No space left on device")
-        return pwrite(file, data[: room - offset], offset)
-
-    monkeypatch.setattr(os, "pwrite", limited)
+    disk_of(2 * WAITING_BYTES, monkeypatch)
     assert_keeps(TemporaryColumnStore())
 
 
