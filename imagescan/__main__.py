@@ -11,7 +11,7 @@ NOT_JUDGED = 2
 
 
 def main() -> None:
-    """Run the command line with the process's arguments and end with its exit code."""
+    """Run the command line with the process's arguments and end the process with its exit code."""
     _replace_closed_streams()
     try:
         if sys.argv[1:] in (["--version"], ["-V"]):
@@ -25,10 +25,11 @@ def main() -> None:
             known = answer(sys.argv[1:], os.environ)
             code = _run(sys.argv[1:]) if known is None else known
         sys.stdout.flush()
-    except OSError as error:
-        # Nobody takes the output, and Python's own last flush would meet the same and complain.
-        os._exit(BROKEN_PIPE if isinstance(error, BrokenPipeError) else NOT_JUDGED)
-    sys.exit(code)
+        sys.stderr.flush()
+    except OSError as error:  # nobody takes the output
+        code = BROKEN_PIPE if isinstance(error, BrokenPipeError) else NOT_JUDGED
+    # Everything is written. Python would flush again, and take apart each value of a scan by itself.
+    os._exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -28,7 +28,8 @@ HEAVY = {
 
 
 def imported(*words: str) -> set[str]:
-    code = f"import sys; sys.argv[1:] = {list(words)!r}\ntry:\n from imagescan.__main__ import main; main()\n"
+    code = f"import os, sys; os._exit = sys.exit; sys.argv[1:] = {list(words)!r}\n"
+    code += "try:\n from imagescan.__main__ import main; main()\n"
     code += "except SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stderr.split())
