@@ -19,6 +19,7 @@ from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.shared_binding import SharedBinding
 from imagescan.loader.shared_links import SharedLinks, Walk
+from imagescan.loader.shared_openings import SharedOpenings
 from imagescan.loader.values import NO_PROBLEMS, LinkProblems, LoaderIdentity, WholeLinkMap
 
 MAXIMUM_EDGES = 16_000_000  # needed entries of all closures of an image; the largest seen has 600,000
@@ -54,9 +55,10 @@ class Closures:
         self._served_by = array("i", [-1]) * len(self._files)
         self._problems: dict[int, LinkProblems] = {}
         self._edges = 0
+        self._openings: list[SharedOpenings] = []
 
-    def table(self) -> ClosureTable:
-        """The link maps of all files.
+    def table(self) -> tuple[ClosureTable, Sequence[SharedOpenings]]:
+        """The link maps of all files, and for each loader what tells of plugins.
 
         Raises:
             LimitExceeded: together they have more than ``MAXIMUM_EDGES`` entries.
@@ -72,7 +74,7 @@ class Closures:
         for loader, entries in shared.items():
             self._share(loader, entries)
             loader.binder.close_files()
-        return self._finish()
+        return self._finish(), self._openings
 
     def _shared_loader(self, entry: FileEntry) -> GlibcLoader | None:
         elf = entry.content
@@ -93,6 +95,7 @@ class Closures:
                 self._count(walk.edges)
         binding = SharedBinding(links, loader.binder)
         bind_now = bool(self._process.variable("LD_BIND_NOW"))
+        self._openings.append(SharedOpenings(loader.identity, links, binding, bind_now=bind_now))
         for entry in entries:
             shared = walks.get(entry.path)
             if shared is None:
@@ -160,8 +163,8 @@ def _is_program(entry: FileEntry) -> bool:
 
 def closure_table(
     simulation: Simulates, entries: Iterable[FileEntry], process: ProcessEnvironment
-) -> ClosureTable:
-    """The link maps of all ELF files among the entries of an image.
+) -> tuple[ClosureTable, Sequence[SharedOpenings]]:
+    """The link maps of all ELF files among the entries of an image; and what tells of plugins in them.
 
     Raises:
         LimitExceeded: together they have more than ``MAXIMUM_EDGES`` entries.

@@ -39,12 +39,15 @@ class SharedBinding:
         }
         self._left = {number: references for number, references in self._left.items() if references}
 
-    def missing(self, walk: Walk, *, bind_now: bool) -> tuple[MissingSymbol, ...]:
-        """Every strong reference of the objects of a closure that none of them answers, in load order."""
-        asking = [number for number in walk.nodes if number in self._left]
+    def missing(
+        self, walk: Walk, running: frozenset[int] = frozenset(), *, bind_now: bool
+    ) -> tuple[MissingSymbol, ...]:
+        """Every strong reference of the objects of a closure that none of them answers, in load order. What
+        is ``running`` before answers too, and is not asked."""
+        asking = [number for number in walk.nodes if number in self._left and number not in running]
         if not asking:
             return ()
-        numbers = frozenset(walk.nodes)
+        numbers = running.union(walk.nodes)
         return tuple(
             self._missing_symbol(number, reference, bind_now=bind_now, path=path)
             for number, path in [(number, self._links.opened(walk, number)) for number in asking]

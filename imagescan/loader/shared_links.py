@@ -18,7 +18,7 @@ could fail, is simulated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
@@ -85,7 +85,9 @@ class SharedLinks:
         self._find_conflicts()
         by_inode = Counter(one.inode for one in self.nodes)
         self._twins = frozenset(one.number for one in self.nodes if by_inode[one.inode] > 1)
-        self._needed = frozenset(number for one in self.nodes for number in one.needs)
+        self._needed = frozenset(number for one in self.nodes for number in one.needs).union(
+            self._preloads or ()
+        )
 
     def walk(self, path: str, *, is_program: bool) -> Walk | None:
         """Breadth-first from one file that was added; None where its own simulation has to tell."""
@@ -95,10 +97,21 @@ class SharedLinks:
         walk = self._walk(first, self._preloads)
         if not self._quirks.isdisjoint(walk.nodes):
             return None
-        if self._twins.isdisjoint(walk.nodes):
-            return walk
-        inodes = {self.nodes[number].inode for number in walk.nodes}
-        return walk if len(inodes) == len(walk.nodes) else None
+        return walk if self.is_each_once(walk.nodes) else None
+
+    def __contains__(self, path: str) -> bool:
+        """Whether a file was added."""
+        return path in self._entries and self._key(path, path) in self._numbers
+
+    def has_twin(self, number: int) -> bool:
+        """Whether the file of a node is that of another one, too."""
+        return number in self._twins
+
+    def is_each_once(self, numbers: Collection[int]) -> bool:
+        """Whether no file is there twice among some nodes."""
+        if self._twins.isdisjoint(numbers):
+            return True
+        return len({self.nodes[number].inode for number in numbers}) == len(numbers)
 
     def closure(self, number: int) -> frozenset[int] | None:
         """What every closure holds that holds this node; None where that is not sure."""

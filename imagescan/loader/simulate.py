@@ -8,7 +8,7 @@ sections 1 to 3.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from imagescan.dataclasses import replace
@@ -31,6 +31,7 @@ from imagescan.loader.identify import (
 from imagescan.loader.musl import MuslLoader
 from imagescan.loader.process import LoaderProcess
 from imagescan.loader.running import RunningPrograms
+from imagescan.loader.shared_openings import SharedOpenings
 from imagescan.loader.values import (
     BriefLinkMap,
     How,
@@ -63,6 +64,7 @@ class Simulation:
         self._common: dict[_Abi, Counter[str]] | None = None
         self._running = RunningPrograms()
         self._elevated: dict[Credentials, Simulation] = {}
+        self._openings: Sequence[SharedOpenings] = ()
 
     def on(self, environment: ProcessEnvironment) -> Simulation:
         """The same image in another process environment. Which symbols glibc finds in which files does not
@@ -75,6 +77,7 @@ class Simulation:
         self._requests = 0
         self._running = RunningPrograms()
         self._elevated.clear()
+        self._openings = ()
         self._binder.close_files()
         for loader in self._loaders.values():
             if isinstance(loader, GlibcLoader):
@@ -113,9 +116,13 @@ class Simulation:
         Raises:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
+        remake = partial(self.whole_plugin_map, host, plugins, now)
+        for one in self._openings if len(plugins) == 1 else ():
+            known = one.problems(host, plugins[0], now=now)
+            if known is not None:
+                return BriefLinkMap(plugins[0], one.loader, known, remake)
         identity, process = self._before_last(host, plugins, now)
         program, problems = process.opening(*self._elf(plugins[-1]), now=now)
-        remake = partial(self.whole_plugin_map, host, plugins, now)
         return BriefLinkMap(program, identity, problems, remake)
 
     def whole_plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
@@ -201,7 +208,8 @@ class Simulation:
         Raises:
             LimitExceeded: together they have more entries than ``closures.MAXIMUM_EDGES``.
         """
-        return closure_table(self, self._filesystem.contents(), self._environment)
+        table, self._openings = closure_table(self, self._filesystem.contents(), self._environment)
+        return table
 
     def _identity(self, interpreter: str) -> LoaderIdentity:
         found = self._identities.get(interpreter)

@@ -98,6 +98,7 @@ def unlike_anew(
     Each opening is a program, the files that it opens one after the other, and whether it binds at once.
     """
     quick = Simulation(view, process)
+    quick.closures()  # which tell of many plugins
     for opening in openings:
         slow = Simulation(view, process)
         slow._running = _StartedAnew()
