@@ -54,6 +54,10 @@ class SharedBinding:
             for reference in self._without(self._left[number], number, numbers)
         )
 
+    def forget(self) -> None:
+        """Give back the memory that shared values take; the same are made anew for who asks later."""
+        self._symbols.clear()
+
     def _missing_symbol(
         self, number: int, reference: SymbolReference, *, bind_now: bool, path: str
     ) -> MissingSymbol:
