@@ -18,8 +18,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.errors import ChildLost, ImageScanError
 
 PROGRESS_SECONDS = 0.1  # between two messages of a child that is at work

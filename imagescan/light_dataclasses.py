@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
 _FIELDS = "__light_fields__"  # the attribute of a class that has its fields by name
 _NOTHING: Any = object()
+_Getter: Any = type(vars(namedtuple("_Example", "field"))["field"])  # what reads an item of a named tuple
+_FEW_VALUES = 2  # of a class that is not worth an ``__init__`` of its own: compiling one takes as long as 20
 
 
 class Field:
@@ -118,13 +122,41 @@ def _key(names: Iterable[str]) -> Callable[[Any], Any]:
 
 
 def _late_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
-    """An ``__init__`` that at its first call puts a compiled one into its place."""
+    """An ``__init__`` that puts a compiled one into its place when more than a few values are made, or when
+    its arguments do not fit."""
+    calls = count(1)
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: ANN401, N807
-        kind.__init__ = _compiled_init(kind, found)  # type: ignore[misc]
-        kind.__init__(self, *values, **named)  # type: ignore[misc]
+        arguments = _arguments(found, values, named) if next(calls) <= _FEW_VALUES else None
+        if arguments is None:
+            kind.__init__ = _compiled_init(kind, found)  # type: ignore[misc]
+            kind.__init__(self, *values, **named)  # type: ignore[misc]
+            return
+        for name, value in arguments.items():
+            object.__setattr__(self, name, value)
+        if hasattr(kind, "__post_init__"):
+            self.__post_init__()
 
     return __init__
+
+
+def _arguments(
+    found: Mapping[str, Field], values: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The value of each field; None where there are too few, too many or others."""
+    given = dict(zip(found, values, strict=False))
+    if len(values) > len(found) or not named.keys() <= found.keys() - given.keys():
+        return None
+    given |= named
+    for name, one in found.items():
+        if name not in given:
+            if one.default_factory is not _NOTHING:
+                given[name] = one.default_factory()
+            elif one.default is not _NOTHING:
+                given[name] = one.default
+            else:
+                return None
+    return given
 
 
 def _compiled_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None]:
@@ -157,6 +189,61 @@ def _compiled_init(kind: type, found: Mapping[str, Field]) -> Callable[..., None
     made: Callable[..., None] = scope["__init__"]
     made.__qualname__ = f"{kind.__qualname__}.__init__"
     return made
+
+
+class _MadeLight(type):
+    """Makes the classes that are written as subclasses of ``NamedTuple``."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:  # noqa: ANN401
+        if not bases:
+            return super().__new__(cls, name, bases, body)
+        names = tuple(body.get("__annotations__", ()))
+        defaults = {one: body[one] for one in names if one in body}
+        body |= {one: _Getter(position, "") for position, one in enumerate(names)}
+        body |= {"__slots__": (), "__match_args__": names, "_fields": names, "_field_defaults": defaults}
+        body["_make"] = classmethod(tuple.__new__)
+        body["_replace"] = _replace_items
+        body.setdefault("__repr__", _repr_of_items)
+        body["__getnewargs__"] = lambda self: tuple(self)
+        body["__new__"] = _late_new(names, defaults)
+        return type(name, (tuple,), body)
+
+
+class NamedTuple(metaclass=_MadeLight):
+    """See ``typing.NamedTuple``."""
+
+
+def _late_new(names: tuple[str, ...], defaults: Mapping[str, Any]) -> Callable[..., Any]:
+    """A ``__new__`` that at its first call puts a compiled one into its place."""
+
+    def __new__(cls: Any, *values: Any, **named: Any) -> Any:  # noqa: ANN401, N807
+        owner = next(one for one in cls.__mro__ if "_fields" in vars(one))
+        owner.__new__ = staticmethod(_compiled_new(owner.__name__, names, defaults))
+        return owner.__new__(cls, *values, **named)
+
+    return __new__
+
+
+def _compiled_new(name: str, names: tuple[str, ...], defaults: Mapping[str, Any]) -> Callable[..., Any]:
+    scope = {"_new": tuple.__new__, **{f"_default_{one}": value for one, value in defaults.items()}}
+    parameters = (f"{one}=_default_{one}" if one in defaults else one for one in names)
+    source = f"def __new__(_cls, {', '.join(parameters)}): return _new(_cls, ({', '.join(names)},))"
+    exec(source, scope)  # noqa: S102 - names of this program's own classes
+    made: Callable[..., Any] = scope["__new__"]
+    made.__qualname__ = f"{name}.__new__"
+    return made
+
+
+def _replace_items(self: Any, /, **changes: Any) -> Any:  # noqa: ANN401 - a named tuple
+    items = dict(zip(self._fields, self, strict=True))
+    if not changes.keys() <= items.keys():
+        raise ValueError(f"got unexpected field names: {sorted(changes.keys() - items.keys())}")
+    return self._make((items | changes).values())
+
+
+def _repr_of_items(self: Any) -> str:  # noqa: ANN401 - a named tuple
+    shown = (f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class _StandardFields:

@@ -7,6 +7,7 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,72 @@ def test_a_scan_needs_neither_the_standard_library_s_data_classes_nor_inspect(tm
     program += f"run_process({words}); sys.exit(str(sorted({heavy} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+class Span(light.NamedTuple):
+    """A docstring."""
+
+    start: int
+    end: int = 5
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+class StandardSpan(typing.NamedTuple):
+    """A docstring."""
+
+    start: int
+    end: int = 5
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@pytest.mark.parametrize("kind", [Span, StandardSpan])
+def test_named_tuples_behave_as_the_standard_library_s(kind: Any) -> None:
+    made = kind._make((1, 2))  # before any is made by its fields
+    assert (made.start, made.end, made.length) == (1, 2, 1)
+    assert made == kind(1, end=2) == (1, 2)
+    assert hash(made) == hash((1, 2))
+    assert kind(3) == kind(end=5, start=3) == (3, 5)
+    assert repr(made) == f"{kind.__name__}(start=1, end=2)"
+    assert made._replace(end=9) == (1, 9)
+    assert (kind._fields, kind._field_defaults) == (("start", "end"), {"end": 5})
+    assert (kind.__match_args__, kind.__doc__) == (("start", "end"), "A docstring.")
+    assert typing.get_type_hints(kind) == {"start": int, "end": int}
+    assert isinstance(made, kind)
+    assert isinstance(made, tuple)
+    for copied in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert (copied, type(copied)) == (made, kind)
+    with pytest.raises(AttributeError):
+        made.start = 3
+    with pytest.raises(AttributeError):
+        made.other = 3
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'start'"):
+        kind()
+    with pytest.raises(TypeError, match="takes from 2 to 3 positional arguments but 4 were given"):
+        kind(1, 2, 3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        kind(1, other=2)
+    with pytest.raises(ValueError, match="unexpected field names"):
+        made._replace(other=2)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_hundredth_value_of_a_class_is_made_like_the_first(options: dict[str, bool]) -> None:
+    kind = lightly(**options)
+    for number in range(5):
+        one, other = kind(number, d=4), kind(a=number, b="y", c=[5])
+        assert (one.a, one.b, one.c, one.d, other.b, other.c, other.d) == (number, "x", [], 4, "y", [5], 3)
+        for arguments, named in [
+            ((), {}),
+            ((1, "x", [], 3, 4), {}),
+            ((1,), {"a": 1}),
+            ((1,), {"nothing": 2}),
+        ]:
+            with pytest.raises(TypeError):
+                kind(*arguments, **named)
+        kind = lightly(**options) if number == 2 else kind

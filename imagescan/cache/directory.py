@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from imagescan.cache.trust import NotTrusted, open_directory, open_file
+from imagescan.dataclasses import NamedTuple
 from imagescan.errors import ImageScanError
 from imagescan.patterns import pattern
 

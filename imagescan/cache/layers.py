@@ -16,14 +16,13 @@ from functools import cached_property
 from itertools import repeat
 from operator import sub
 from threading import Lock
-from typing import NamedTuple
 
 from imagescan.cache import entry
 from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, UnfinishedFile, Unusable
 from imagescan.content import Content
-from imagescan.dataclasses import dataclass, replace
+from imagescan.dataclasses import NamedTuple, dataclass, replace
 from imagescan.elf.symbols import SymbolTable
 from imagescan.errors import InvalidReference
 from imagescan.layers.columns import ColumnarLayerIndex, Directories, LayerSummary, Rows

@@ -6,9 +6,9 @@ An open directory enters; what was removed leaves as counts. One listing and one
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from imagescan.cache.directory import CacheDirectory, is_being_written, is_unfinished
+from imagescan.dataclasses import NamedTuple
 
 DAY = 86_400.0
 PRUNED_SHARE = 0.9  # of the limit: a cache that is full is not pruned at the end of each scan

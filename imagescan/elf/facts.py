@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
 
-from imagescan.dataclasses import dataclass
+from imagescan.dataclasses import NamedTuple, dataclass
 from imagescan.elf.symbols import SymbolTable
 
 

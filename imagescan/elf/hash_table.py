@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf import dynamic as tag
 from imagescan.elf.facts import Machine
 from imagescan.elf.header import ElfHeader

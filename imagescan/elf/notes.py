@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import DlopenNote
 from imagescan.elf.header import PT_GNU_PROPERTY, PT_NOTE, ElfHeader
 from imagescan.layers.values import Body

@@ -12,8 +12,8 @@ import sys
 from array import array
 from collections.abc import Iterator
 from itertools import compress
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf import dynamic as tag
 from imagescan.elf.facts import Machine
 from imagescan.elf.header import ElfHeader

@@ -15,9 +15,8 @@ from collections.abc import Container, Iterator, Sequence
 from enum import IntEnum
 from itertools import compress
 from operator import itemgetter
-from typing import NamedTuple
 
-from imagescan.dataclasses import dataclass, field
+from imagescan.dataclasses import NamedTuple, dataclass, field
 from imagescan.layers.values import ColumnStore, Place
 
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10

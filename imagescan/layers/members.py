@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from imagescan.dataclasses import dataclass
+from imagescan.dataclasses import NamedTuple, dataclass
 from imagescan.layers.header import Attributes
 from imagescan.layers.values import EntryKind, ImagePath
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import NamedTuple, NewType, Protocol
+from typing import NewType, Protocol
 
-from imagescan.dataclasses import dataclass
+from imagescan.dataclasses import NamedTuple, dataclass
 from imagescan.reference import Digest
 from imagescan.sources.values import LayerDescriptor
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.gnu_hash import gnu_hashes

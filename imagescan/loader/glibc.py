@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from imagescan.dataclasses import replace
+from imagescan.dataclasses import NamedTuple, replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, PathError
 from imagescan.layers.values import ImagePath

@@ -6,8 +6,7 @@ Mirrors ``_dl_map_object``, ``open_path`` and ``fillin_rpath`` (elf/dl-load.c) a
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import ElfFacts
 from imagescan.errors import LimitExceeded
 from imagescan.filesystem.values import FileEntry, PathError, RootFilesystem

@@ -11,8 +11,8 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import compress, repeat
 from operator import is_not
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf.symbols import (
     FIRST_NAMED_VERSION,
     SymbolColumns,

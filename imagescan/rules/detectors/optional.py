@@ -9,8 +9,8 @@ package (tc's q_atm.so), or does not name it at all (the OpenGL driver of libcac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.facts import ImageFacts
 from imagescan.packages.values import PackageManager
 from imagescan.patterns import pattern

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
 
+from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.filesystem.values import FileEntry
