@@ -122,8 +122,9 @@ class _Tuples(Codec):
 
     def write(self, values: Sequence[Any], out: Writer) -> None:
         if self._by_identity:
-            shared = {tuple(map(id, value)): value for value in values}
-            keys: Iterable[Any] = (tuple(map(id, value)) for value in values)
+            known = {id(value): _identities(value) for value in values}
+            shared = {known[id(value)]: value for value in values}
+            keys: Iterable[Any] = (known[id(value)] for value in values)
         else:
             shared = {value: value for value in values}
             keys = values
@@ -145,6 +146,11 @@ class _Tuples(Codec):
         kind = self._kind
         made = [kind(elements[start:end]) for start, end in pairwise(ends)]
         return list(map(made.__getitem__, chosen))
+
+
+def _identities(value: Iterable[Any]) -> bytes:
+    """The same for tuples and sets of the very same values in the same order; 8 bytes for each of them."""
+    return array("Q", map(id, value)).tobytes()
 
 
 class _Mappings(Codec):

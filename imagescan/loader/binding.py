@@ -1,6 +1,6 @@
 """Symbol binding: which strong references nothing in scope answers.
 
-Objects of a link map enter, ``MissingSymbol`` values leave. Mirrors glibc ``check_match`` and
+Objects of a link map enter, ``MissingSymbols`` leave. Mirrors glibc ``check_match`` and
 ``do_lookup_x`` (elf/dl-lookup.c) and musl ``find_sym`` (ldso/dynlink.c); ``loader.md`` sections
 6 and 7.5. Only whether a definition exists is asked, never which one wins, so the scope's order
 does not matter and answers can be shared between link maps.
@@ -15,11 +15,11 @@ from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.gnu_hash import gnu_hashes
+from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
 from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
 from imagescan.loader.second_process import SecondProcess, may_share
 from imagescan.loader.symbol_lookup import UNVERSIONED, Names, Version
-from imagescan.loader.unanswered import Unanswered
-from imagescan.loader.values import Binding, MissingSymbol
+from imagescan.loader.unanswered import OnlyOnce, Unanswered
 
 PORTION = 50_000  # references that are asked at once
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
@@ -50,13 +50,13 @@ class Binder:
     def __init__(self, *, is_musl: bool, aliases: ElfFacts | None = None) -> None:
         self._is_musl = is_musl
         self._files = OpenedFiles(is_musl=is_musl, aliases=aliases)
-        self._unanswered = Unanswered(self._files)
+        self._references = OnlyOnce()
+        self._unanswered = Unanswered(self._files, self._references)
         self._survey = Survey({}, frozenset(), {})
         self._found: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._found_names = 0
         self._absent: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._absent_names = 0
-        self._texts: dict[bytes, str] = {}
         self._residuals: dict[tuple[Inode, ...], tuple[SymbolReference, ...]] = {}
 
     def missing(
@@ -66,29 +66,35 @@ class Binder:
         first: int = 0,
         *,
         bind_now: bool,
-    ) -> tuple[MissingSymbol, ...]:
+    ) -> MissingSymbols:
         """Every strong reference of the objects from ``first`` on that no object of the list answers.
 
         ``needed`` gives, for each object, the positions of those that it needs directly: nearly
         every reference is answered there, and that part of the answer is shared between maps.
         """
         pending = [
-            (one, reference)
+            (one, self.residual(one, [objects[position] for position in direct]))
             for one, direct in zip(objects[first:], needed[first:], strict=True)
-            for reference in self.residual(one, [objects[position] for position in direct])
         ]
-        if not pending:
-            return ()
         asked: dict[Version | None, set[bytes]] = {}
-        for _, reference in pending:
-            asked.setdefault(version_of(reference), set()).add(reference.name)
+        for _, references in pending:
+            for reference in references:
+                asked.setdefault(version_of(reference), set()).add(reference.name)
+        if not asked:
+            return MissingSymbols()
         left = {version: self._answered_by_none(names, version, objects) for version, names in asked.items()}
-        return tuple(
-            self.missing_symbol(one, reference, bind_now=bind_now, path=one.path)
-            for one, reference in pending
-            if reference.name in left[version_of(reference)]
-            or (reference.copied and not self._answers_copy(one, reference, objects))
-        )
+        missed = []
+        for one, references in pending:
+            found = tuple(
+                reference
+                for reference in references
+                if reference.name in left[version_of(reference)]
+                or (reference.copied and not self._answers_copy(one, reference, objects))
+            )
+            if found:
+                found = references if len(found) == len(references) else found
+                missed.append(self.missed(one, found, bind_now=bind_now, path=one.path))
+        return MissingSymbols(tuple(missed))
 
     def _answers_copy(self, one: Linked, reference: SymbolReference, objects: Sequence[Linked]) -> bool:
         """Whether another object than the one that refers to it has a symbol that is copied."""
@@ -144,7 +150,7 @@ class Binder:
         long, and there is another processor, a second process does half of it."""
         portions = [*_portions(some)]
         half = len(portions) // 2 if len(portions) >= PORTIONS_FOR_TWO and may_share() else len(portions)
-        unanswered = Unanswered(self._files.anew())
+        unanswered = Unanswered(self._files.anew(), self._references)
         theirs = [one for portion in portions[half:] for one in portion]
         with SecondProcess(lambda: self._symbols(portions[half:]), bool(theirs)) as second:
             found = [left for portion in portions[:half] for left in unanswered.references(portion)]
@@ -160,7 +166,7 @@ class Binder:
         return found
 
     def _symbols(self, portions: Sequence[Sequence[Asking]]) -> Iterator[array[int]]:
-        unanswered = Unanswered(self._files.anew())
+        unanswered = Unanswered(self._files.anew(), self._references)
         for portion in portions:
             yield from unanswered.symbols(portion)
 
@@ -187,36 +193,26 @@ class Binder:
             for version, asked in versions.items():
                 for name in answered.of(version) & asked:
                     definers.setdefault((name, version), set()).add(inode)
-        self._survey = Survey(versions, looked_in.keys(), definers)
+        self._survey = Survey(versions, frozenset(looked_in), definers)
         return self._survey
 
     def close_files(self) -> None:
         """Give back the memory that look-ups take; what is asked later opens its files again."""
         self._files.close()
-        self._unanswered = Unanswered(self._files)
+        self._references.clear()
+        self._unanswered = Unanswered(self._files, self._references)
         self._found.clear()
         self._found_names = 0
         self._absent.clear()
         self._absent_names = 0
 
-    def missing_symbol(
-        self, one: Linked, reference: SymbolReference, *, bind_now: bool, path: str
-    ) -> MissingSymbol:
-        """What is said of a reference of an object, opened by ``path``, that nothing answers."""
-        lazy = reference.lazy and not (bind_now or one.elf.bind_now)
-        return MissingSymbol(
-            symbol=self._text(reference.name),
-            version=None if self._is_musl or reference.version is None else self._text(reference.version),
-            needed_by=path,
-            binding=Binding.LAZY if lazy else Binding.IMMEDIATE,
-            library=reference.library,
-        )
-
-    def _text(self, name: bytes) -> str:
-        text = self._texts.get(name)
-        if text is None:
-            text = self._texts[name] = name.decode("utf-8", "surrogateescape")
-        return text
+    def missed(
+        self, one: Linked, references: tuple[SymbolReference, ...], *, bind_now: bool, path: str
+    ) -> MissedReferences:
+        """What is said of references of an object, opened by ``path``, that nothing answers."""
+        if self._is_musl:  # which looks at no version
+            references = tuple(self._references[one._replace(version=None)] for one in references)
+        return MissedReferences(path, references, bind_now or one.elf.bind_now)
 
     def answers_name(self, provider: Linked, name: bytes, version: Version | None) -> bool:
         """Whether a definition of an object answers a reference of that name and version."""

@@ -105,7 +105,6 @@ class Closures:
             symbols = binding.missing(shared, bind_now=bind_now)
             problems = LinkProblems(missing_symbols=symbols) if symbols else NO_PROBLEMS
             self._put(entry.path, reals, shared.names, loader.identity, problems)
-        binding.forget()
 
     def _simulate(self, path: ImagePath) -> None:
         found = self._simulation.simulate(path)

@@ -8,12 +8,10 @@ program. Those are looked up once in every file, by hash first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.binding import Binder, version_of
+from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
 from imagescan.loader.shared_links import SharedLinks, Walk
-from imagescan.loader.values import MissingSymbol
 
 
 class SharedBinding:
@@ -23,7 +21,7 @@ class SharedBinding:
         self._links = links
         self._binder = binder
         nodes = links.nodes
-        self._symbols: dict[tuple[int, str, bool], MissingSymbol] = {}
+        self._missed: dict[tuple[int, str, bool], MissedReferences] = {}
         self._inodes = [one.inode for one in nodes]
         # Of the others it is not known what they need.
         answered = [one.number for one in nodes if len(one.needs) == len(one.elf.needed)]
@@ -39,36 +37,31 @@ class SharedBinding:
         }
         self._left = {number: references for number, references in self._left.items() if references}
 
-    def missing(
-        self, walk: Walk, running: frozenset[int] = frozenset(), *, bind_now: bool
-    ) -> tuple[MissingSymbol, ...]:
+    def missing(self, walk: Walk, running: frozenset[int] = frozenset(), *, bind_now: bool) -> MissingSymbols:
         """Every strong reference of the objects of a closure that none of them answers, in load order. What
         is ``running`` before answers too, and is not asked."""
         asking = [number for number in walk.nodes if number in self._left and number not in running]
         if not asking:
-            return ()
+            return MissingSymbols()
         numbers = running.union(walk.nodes)
-        return tuple(
-            self._missing_symbol(number, reference, bind_now=bind_now, path=path)
-            for number, path in [(number, self._links.opened(walk, number)) for number in asking]
-            for reference in self._without(self._left[number], number, numbers)
-        )
+        missed = []
+        for number in asking:
+            references = self._without(self._left[number], number, numbers)
+            if references:
+                path = self._links.opened(walk, number)
+                missed.append(self._missed_by(number, references, bind_now=bind_now, path=path))
+        return MissingSymbols(tuple(missed))
 
-    def forget(self) -> None:
-        """Give back the memory that shared values take; the same are made anew for who asks later."""
-        self._symbols.clear()
-
-    def _missing_symbol(
-        self, number: int, reference: SymbolReference, *, bind_now: bool, path: str
-    ) -> MissingSymbol:
-        """``Binder.missing_symbol``; the same value for all closures."""
-        key = id(reference), path, bind_now  # it lives as long as ``_left``
-        found = self._symbols.get(key)
-        if found is None:
+    def _missed_by(
+        self, number: int, references: tuple[SymbolReference, ...], *, bind_now: bool, path: str
+    ) -> MissedReferences:
+        """``Binder.missed``; the same value for closures that miss the same."""
+        key = number, path, bind_now
+        known = self._missed.get(key)
+        if known is None or known.references is not references:
             one = self._links.nodes[number]
-            found = self._binder.missing_symbol(one, reference, bind_now=bind_now, path=path)
-            self._symbols[key] = found
-        return found
+            known = self._missed[key] = self._binder.missed(one, references, bind_now=bind_now, path=path)
+        return known
 
     def _largest_needs(self, number: int) -> list[tuple[int, int]]:
         """The sizes of what a node needs, largest first: in this order large files are opened seldom."""
@@ -77,16 +70,17 @@ class SharedBinding:
         return sorted((-table.length if table else 0, needed) for needed, table in tables)
 
     def _without(
-        self, references: Sequence[SymbolReference], number: int, numbers: frozenset[int] | None
+        self, references: tuple[SymbolReference, ...], number: int, numbers: frozenset[int] | None
     ) -> tuple[SymbolReference, ...]:
         """Those references of a node that no node of a closure answers; all of them without a closure."""
         if numbers is None:
-            return tuple(references)
+            return references
         inodes = {self._inodes[one] for one in numbers}
         others = inodes - {self._inodes[number]}
         definers = self._survey.definers
-        return tuple(
+        left = tuple(
             one
             for one in references
             if (others if one.copied else inodes).isdisjoint(definers.get((one.name, version_of(one)), ()))
         )
+        return references if len(left) == len(references) else left  # what is the same is kept once

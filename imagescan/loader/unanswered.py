@@ -32,6 +32,14 @@ MAXIMUM_ASKED = 50_000  # names remembered because they were answered
 _NOT_KNOWN = False
 
 
+class OnlyOnce(dict[SymbolReference, SymbolReference]):
+    """Gives for each reference the first one that was equal, so that the others need not be kept."""
+
+    def __missing__(self, reference: SymbolReference) -> SymbolReference:
+        self[reference] = reference
+        return reference
+
+
 class _Wanted(NamedTuple):
     """What references ask for: a version, and the file that had it when they were linked, if it is there."""
 
@@ -68,13 +76,14 @@ class Unanswered:
     """What many files ask for; ``files`` are those that were opened to answer.
 
     A name that files ask for by the same version of the same file is asked once, for the first of them.
+    The same few ``references`` are missed by many.
     """
 
-    def __init__(self, files: OpenedFiles) -> None:
+    def __init__(self, files: OpenedFiles, references: OnlyOnce) -> None:
         self._files = files
+        self._once = references
         self._asked: dict[bytes, _Wanted] = {}
         self._wanted: dict[tuple[bytes, bool, Inode | None], _Wanted] = {}
-        self._names: dict[bytes, bytes] = {}
 
     def references(
         self, some: Iterable[tuple[Linked, Sequence[Linked]]]
@@ -225,10 +234,8 @@ class Unanswered:
 
     def _references(self, table: SymbolTable, rows: Iterable[_Row]) -> tuple[SymbolReference, ...]:
         labels = table.version_labels(table.columns())
-        once = self._names.setdefault  # the same few names are missed by many
-        return tuple(
-            symbol_reference(once(name, name), labels.get(number), word) for _, name, number, word in rows
-        )
+        once = self._once
+        return tuple(once[symbol_reference(name, labels.get(number), word)] for _, name, number, word in rows)
 
 
 def _rows(table: SymbolTable, columns: SymbolColumns, asked: UndefinedSymbols) -> Iterator[_Row]:

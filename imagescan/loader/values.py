@@ -13,6 +13,7 @@ from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import PathResolution
 from imagescan.layers.values import ImagePath
+from imagescan.loader.missing_symbols import MissingSymbols
 
 
 class LoaderKind(StrEnum):
@@ -135,28 +136,6 @@ class MissingVersion:
     weak: bool = False
 
 
-class Binding(StrEnum):
-    """When a missing symbol is noticed."""
-
-    IMMEDIATE = "immediate"
-    LAZY = "lazy"
-
-
-@dataclass(frozen=True, slots=True)
-class MissingSymbol:
-    """A strong undefined symbol that no object in scope defines.
-
-    ``library`` is the file that the reference's version names ("" when unversioned): the one
-    where it was expected at link time.
-    """
-
-    symbol: str
-    version: str | None
-    needed_by: str
-    binding: Binding
-    library: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class LoaderFault:
     """Another reason why the loader or the kernel refuses: ``code`` is a stable word
@@ -220,7 +199,7 @@ class LinkProblems:
 
     missing: tuple[Resolution, ...] = ()
     missing_versions: tuple[MissingVersion, ...] = ()
-    missing_symbols: tuple[MissingSymbol, ...] = ()
+    missing_symbols: MissingSymbols = MissingSymbols()
     faults: tuple[LoaderFault, ...] = ()
     optional_missing: tuple[OptionalLibrary, ...] = ()
     interpreter_fault: tuple[str, str] | None = None
@@ -230,8 +209,8 @@ class LinkProblems:
         """How much keeps it from being loaded, the worst kinds counting most: 0 when nothing does."""
         refusals = [one for one in self.faults if one.code in _REFUSALS_OF_DLOPEN]
         versions = [one for one in self.missing_versions if not one.weak]
-        immediate = [one for one in self.missing_symbols if one.binding is Binding.IMMEDIATE]
-        return 1000 * len(self.missing) + 100 * len(versions) + 10 * len(refusals) + len(immediate)
+        immediate = self.missing_symbols.immediate
+        return 1000 * len(self.missing) + 100 * len(versions) + 10 * len(refusals) + immediate
 
 
 NO_PROBLEMS = LinkProblems()
@@ -280,7 +259,7 @@ class LinkMap(Protocol):
         ...
 
     @property
-    def missing_symbols(self) -> tuple[MissingSymbol, ...]:
+    def missing_symbols(self) -> MissingSymbols:
         """Symbols that nothing in scope defines."""
         ...
 
@@ -344,7 +323,7 @@ class _Problems:
         return self.problems.missing_versions
 
     @property
-    def missing_symbols(self) -> tuple[MissingSymbol, ...]:
+    def missing_symbols(self) -> MissingSymbols:
         """See ``LinkMap``."""
         return self.problems.missing_symbols
 

@@ -171,7 +171,7 @@ class PluginHosts:
     ) -> tuple[ImagePath, ...]:
         """Plugins beside this one or a directory above that define what it misses, after those that
         they need themselves: the host's configuration loads them first."""
-        wanted = {one.symbol.encode("utf-8", "surrogateescape") for one in link_map.missing_symbols}
+        wanted = link_map.missing_symbols.names
         found: dict[ImagePath, None] = {}
         for path in self._siblings(plugin, family):
             if path in seen or wanted.isdisjoint(self._definitions(path)):

@@ -6,7 +6,8 @@ musl ldso/dynlink.c.
 
 from __future__ import annotations
 
-from imagescan.loader.values import LinkMap, LoaderKind, MissingSymbol, MissingVersion, Resolution
+from imagescan.loader.missing_symbols import MissingSymbol
+from imagescan.loader.values import LinkMap, LoaderKind, MissingVersion, Resolution
 
 _GO_TEXT = {
     "ENOENT": "no such file or directory",

@@ -30,8 +30,9 @@ from imagescan.filesystem.values import RootFilesystem
 from imagescan.layers.index import index_layer
 from imagescan.layers.values import ImagePath, LayerIndex
 from imagescan.loader.environment import ProcessEnvironment
+from imagescan.loader.missing_symbols import Binding
 from imagescan.loader.simulate import Simulation
-from imagescan.loader.values import Binding, How, LinkMap
+from imagescan.loader.values import How, LinkMap
 from tests.fuzz.elf_writer import GLIBC_INTERPRETER, MUSL_INTERPRETER
 from tests.fuzz.real import Answer, RealLoader, Run, base_tar
 from tests.fuzz.tree import PROGRAM, Tree, tar

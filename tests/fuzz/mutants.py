@@ -165,9 +165,12 @@ MUTANTS = (
         ("hidden symbols are not for glibc", "if fact & _LOCAL_BITS in _LOCAL:", "if False:"),
     ),
     *_of(
-        "binding.py",
+        "missing_symbols.py",
         ("lazy binding", "lazy = reference.lazy and not", "lazy = False and not"),
-        ("an object binds at once", "or one.elf.bind_now)", "or False)"),
+    ),
+    *_of(
+        "binding.py",
+        ("an object binds at once", "bind_now or one.elf.bind_now", "bind_now"),
     ),
     *_of(
         "opened_files.py",

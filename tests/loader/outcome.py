@@ -10,7 +10,8 @@ import re
 import signal
 from dataclasses import dataclass
 
-from imagescan.loader.values import Binding, How, LinkMap, LoaderKind
+from imagescan.loader.missing_symbols import Binding
+from imagescan.loader.values import How, LinkMap, LoaderKind
 from tests.oracle.chroot import Ended
 from tests.oracle.truth import VDSO
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import Binding, How, LinkMap, LoadedObject
+from imagescan.loader.missing_symbols import Binding
+from imagescan.loader.values import How, LinkMap, LoadedObject
 from tests.oracle.model import environment, filesystem, host_cpu, link_map_under
 from tests.oracle.roots import root as make_root
 from tests.oracle.truth import (

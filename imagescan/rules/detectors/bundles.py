@@ -87,7 +87,7 @@ def first_problem(link_map: LinkMap) -> str:
     versions = [one for one in link_map.missing_versions if not one.weak]
     if versions:
         return version_missing(link_map, versions[0])
-    return symbol_missing(link_map, link_map.missing_symbols[0]) if link_map.missing_symbols else ""
+    return next((symbol_missing(link_map, one) for one in link_map.missing_symbols), "")
 
 
 def _remedy(facts: ImageFacts, bundle: Bundle) -> str:

@@ -15,7 +15,6 @@ from imagescan.findings import Certainty, Tier, TrailLine
 from imagescan.layers.values import ImagePath
 from imagescan.loader.values import (
     NO_PROBLEMS,
-    Binding,
     BriefLinkMap,
     LinkMap,
     LoadedObject,
@@ -178,7 +177,7 @@ def _served_by_musl_in_vain(link_map: LinkMap) -> bool:
     """A glibc program whose interpreter path leads to musl (or gcompat), and which fails there."""
     if link_map.loader is None or link_map.loader.kind is not LoaderKind.MUSL:
         return False
-    return any(symbol.binding is Binding.IMMEDIATE for symbol in link_map.missing_symbols)
+    return link_map.missing_symbols.immediate > 0
 
 
 def certainty_of(found: ObjectFacts) -> tuple[Certainty, str]:

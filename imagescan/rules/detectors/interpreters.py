@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Tier, TrailLine
-from imagescan.loader.values import Binding, LinkMap
+from imagescan.loader.missing_symbols import Binding
+from imagescan.loader.values import LinkMap
 from imagescan.patterns import pattern
 from imagescan.rules.blame import blame_absent, blame_lost_link, blame_present
 from imagescan.rules.detectors.common import StartProblem, bundle_of, certainty_of, unstarted

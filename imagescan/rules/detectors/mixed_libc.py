@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier
 from imagescan.layers.values import ImagePath
-from imagescan.loader.values import Binding, LinkMap, LoadedObject, LoaderKind, Resolution
+from imagescan.loader.missing_symbols import Binding
+from imagescan.loader.values import LinkMap, LoadedObject, LoaderKind, Resolution
 from imagescan.plugins.dormant import libc_of
 from imagescan.rules.blame import blame_present
 from imagescan.rules.detectors.common import (

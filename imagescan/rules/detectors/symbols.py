@@ -9,7 +9,8 @@ from imagescan.dataclasses import replace
 from imagescan.elf.facts import ElfFacts
 from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Certainty, Tier, TrailLine
-from imagescan.loader.values import Binding, How, LinkMap, MissingSymbol
+from imagescan.loader.missing_symbols import Binding, MissingSymbol
+from imagescan.loader.values import How, LinkMap
 from imagescan.rules.blame import blame_environment, blame_older, blame_present
 from imagescan.rules.detectors.common import (
     built_for_another_libc,
@@ -42,8 +43,7 @@ def missing_symbols(facts: ImageFacts, parameters: Parameters) -> Iterable[Obser
         hosted = found.tier is not Tier.PLUGIN or found.opened is not None
         absent = _absent(linked)
         return hosted and any(
-            symbol.binding is wanted and not _is_explained(symbol, absent)
-            for symbol in linked.missing_symbols
+            not _is_explained(library, absent) for library in linked.missing_symbols.libraries(wanted)
         )
 
     for found, linked in troubled_subjects(facts, concerned):
@@ -67,12 +67,11 @@ def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
     A library that lacks a version that is asked of it is too old: its missing symbols are the same cause.
     """
     absent = _absent(link_map)
-    for symbol in link_map.missing_symbols:
-        asking = loaded_object(link_map, symbol.needed_by)
+    for missed in link_map.missing_symbols.objects:
+        asking = loaded_object(link_map, missed.needed_by)
         if asking is not None and built_for_another_libc(link_map, asking):
             continue  # told by the rule for mixed builds
-        if not _is_explained(symbol, absent):
-            yield symbol
+        yield from (symbol for symbol in missed if not _is_explained(symbol.library, absent))
 
 
 def _absent(link_map: LinkMap) -> set[str]:
@@ -81,9 +80,10 @@ def _absent(link_map: LinkMap) -> set[str]:
     return absent | {one.library for one in link_map.missing_versions if not one.weak}
 
 
-def _is_explained(symbol: MissingSymbol, absent: set[str]) -> bool:
-    """Whether a library that is absent would have had the symbol, or may have had."""
-    return symbol.library in absent if symbol.library else bool(absent)
+def _is_explained(library: str, absent: set[str]) -> bool:
+    """Whether a library that is absent would have had a symbol that was expected in some library ("": not
+    known), or may have had."""
+    return library in absent if library else bool(absent)
 
 
 def expected_in(link_map: LinkMap, symbols: list[MissingSymbol]) -> tuple[str, ...]:
