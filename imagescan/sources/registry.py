@@ -6,7 +6,6 @@ A reference enters; manifests and layer streams leave. Follows the OCI distribut
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ from imagescan.sources.index import ImageReader, Wanted
 from imagescan.sources.options import SourceOptions
 from imagescan.sources.registry_blob import RegistryBlob
 from imagescan.sources.registry_session import RegistrySession
-from imagescan.sources.streams import READ_SIZE
 from imagescan.sources.values import ImageManifest, LayerDescriptor
 
 _ACCEPTED = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
@@ -75,7 +73,7 @@ class RegistrySource:
                 self._options.attempts,
                 self._sleep,
             )
-        return cast(BinaryIO, io.BufferedReader(blob, READ_SIZE))
+        return cast(BinaryIO, blob)
 
     def layer_streams(self, image: ImageManifest) -> Iterator[BinaryIO]:
         """See ``values.ImageSource.layer_streams``."""
@@ -85,7 +83,7 @@ class RegistrySource:
 
     def close(self) -> None:
         """See ``values.ImageSource.close``."""
-        self._session.session.close()
+        self._session.close()
 
     def __enter__(self) -> RegistrySource:
         return self
@@ -108,11 +106,11 @@ class RegistrySource:
     def _manifest(self, name: str) -> Document:
         """The manifest or index of a tag or digest, checked against whatever promises its digest."""
         data, headers = self._session.fetch(self._url(f"manifests/{name}"), _ACCEPTED, MANIFEST_SIZE_LIMIT)
-        promised = self._reference.digest or _digest_header(headers.get("docker-content-digest", ""))
+        promised = self._reference.digest or _digest_header(headers.get("Docker-Content-Digest", ""))
         digest = digest_of(data, promised.algorithm if promised else "sha256")
         if promised is not None and digest != promised:
             raise DigestMismatch(f"the manifest has the digest {digest}, but {promised} is promised")
-        return Document(data, digest, headers.get("content-type", "").partition(";")[0].strip())
+        return Document(data, digest, headers.get("Content-Type", "").partition(";")[0].strip())
 
     def _read_blob(self, descriptor: Descriptor, what: str) -> bytes:
         if what == "config":

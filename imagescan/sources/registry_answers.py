@@ -1,6 +1,6 @@
 """What a registry's answers say: bodies of limited length, diagnostics, and why a connection failed.
 
-Responses and exceptions of the HTTP library enter; bytes, texts and numbers leave.
+Answers and the system's errors enter; bytes, texts and numbers leave.
 """
 
 from __future__ import annotations
@@ -8,21 +8,16 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import requests
-import urllib3.exceptions
-
 from imagescan.errors import ImageFormatError, ImageScanError, Unavailable
 from imagescan.sources.json_reader import JsonObject
-from imagescan.sources.registry_auth import bearer_header
+from imagescan.sources.registry_auth import checked_token
+from imagescan.sources.registry_connection import Answer
 
 SMALL_BODY_LIMIT = 64 * 1024
 """Bytes of a token or error answer."""
-
-_CAUSE_LIMIT = 10
 
 
 class Temporary(Exception):
@@ -35,19 +30,19 @@ class Temporary(Exception):
 
 
 def read_token(body: bytes) -> str:
-    """The ``Authorization`` header from a token server's answer.
+    """The token in a token server's answer.
 
     Raises:
         Unavailable: the answer holds no token.
     """
     try:
         content = JsonObject.parse(body, "the token server's answer")
-        return bearer_header(content.text("token", "") or content.text("access_token", ""))
+        return checked_token(content.text("token", "") or content.text("access_token", ""))
     except ImageFormatError as error:
         raise Unavailable(error.message) from None
 
 
-def read_limited(response: requests.Response, limit: int, what: str = "the document") -> bytes:
+def read_limited(answer: Answer, limit: int, what: str = "the document") -> bytes:
     """The body, read only as far as it may go.
 
     Raises:
@@ -57,21 +52,21 @@ def read_limited(response: requests.Response, limit: int, what: str = "the docum
     pieces: list[bytes] = []
     size = 0
     try:
-        while piece := response.raw.read(SMALL_BODY_LIMIT, decode_content=False):
+        while piece := answer.read(SMALL_BODY_LIMIT):
             size += len(piece)
             if size > limit:
-                response.close()
+                answer.close()
                 raise ImageFormatError(f"{what} is longer than {limit} bytes")
             pieces.append(piece)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    except OSError as error:
         raise Temporary(Unavailable(f"the connection broke: {failure_reason(error)}")) from None
     return b"".join(pieces)
 
 
-def reason_given(response: requests.Response) -> str:
+def reason_given(answer: Answer) -> str:
     """The first error of the registry's own diagnostics (distribution specification, "Error Codes")."""
     try:
-        content = JsonObject.parse(read_limited(response, SMALL_BODY_LIMIT), "the answer")
+        content = JsonObject.parse(read_limited(answer, SMALL_BODY_LIMIT), "the answer")
         for error in content.children("errors"):
             parts = (error.text("code", ""), error.text("message", ""))
             return " ".join(part for part in parts if part)[:200]
@@ -90,44 +85,20 @@ def retry_after(text: str) -> float | None:
         return None
 
 
-def is_untrusted(error: BaseException) -> bool:
+def is_untrusted(error: OSError) -> bool:
     """Whether the server's certificate is the reason."""
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+    return isinstance(error, ssl.SSLCertVerificationError)
 
 
-def is_lasting(error: BaseException) -> bool:
+def is_lasting(error: OSError) -> bool:
     """Whether trying again at once is pointless: no such host, or nothing listens there."""
-    return any(
-        (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME)
-        or (isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED)
-        for cause in _causes(error)
-    )
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_NONAME
+    return error.errno == errno.ECONNREFUSED
 
 
-def failure_reason(error: BaseException) -> str:
-    """What went wrong, without the URLs that libraries put into their messages."""
-    causes = tuple(_causes(error))
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    for cause in causes:
-        if isinstance(cause, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
-            return "it did not accept a connection in time"
-        if isinstance(cause, requests.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
-            return "it sent nothing for too long"
-    return "the connection broke off"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those inside it: requests wraps urllib3's, which wraps the socket's."""
-    current: BaseException | None = error
-    for _ in range(_CAUSE_LIMIT):
-        if current is None:
-            return
-        yield current
-        inner = [
-            item
-            for item in (getattr(current, "reason", None), *current.args)
-            if isinstance(item, BaseException)
-        ]
-        current = inner[0] if inner else (current.__cause__ or current.__context__)
+def failure_reason(error: OSError) -> str:
+    """What went wrong, in the system's words where it has some."""
+    if error.strerror:
+        return error.strerror
+    return "it sent nothing for too long" if isinstance(error, TimeoutError) else "the connection broke off"

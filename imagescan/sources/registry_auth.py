@@ -59,14 +59,19 @@ def basic_header(credential: Credential) -> str:
 
 
 def bearer_header(token: str) -> str:
-    """The ``Authorization`` header of RFC 6750.
+    """The ``Authorization`` header of RFC 6750."""
+    return f"Bearer {token}"
+
+
+def checked_token(token: str) -> str:
+    """The token itself.
 
     Raises:
-        Unavailable: the token has characters that no header can hold.
+        Unavailable: it is empty, or has characters that no header can hold.
     """
     if not _TOKEN.fullmatch(token):
         raise Unavailable("the token server gave a token that is none")
-    return f"Bearer {token}"
+    return token
 
 
 def origin_of(url: str) -> tuple[str, str]:

@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-import requests
-import urllib3.exceptions
-
 from imagescan.errors import SizeMismatch, SourceError, Unavailable
 from imagescan.patterns import pattern
 from imagescan.sources.registry_answers import failure_reason
+from imagescan.sources.registry_connection import Answer
 from imagescan.sources.streams import READ_SIZE
 
 if TYPE_CHECKING:
@@ -33,13 +31,11 @@ _CONTENT_RANGE = pattern(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 class BlobSession(Protocol):
     """What is needed of a session; see ``registry_session.RegistrySession``."""
 
-    def do_request(
-        self, url: str, method: str = ..., *, headers: dict[str, str] | None = ..., stream: bool = ...
-    ) -> requests.Response:
+    def get(self, url: str, headers: dict[str, str]) -> Answer:
         """Send one request."""
         ...
 
-    def error_of(self, response: requests.Response) -> SourceError:
+    def error_of(self, answer: Answer) -> SourceError:
         """The typed error for an answer."""
         ...
 
@@ -74,7 +70,7 @@ class RegistryBlob(io.RawIOBase):
         self._position = 0
         self._resumed = 0
         self._fruitless = 0
-        self._response: requests.Response | None = None
+        self._answer: Answer | None = None
         self._connect()
 
     def readable(self) -> bool:
@@ -96,7 +92,7 @@ class RegistryBlob(io.RawIOBase):
         while True:
             try:
                 piece = self._read_once(size)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except OSError as error:
                 self._resume(failure_reason(error))
                 continue
             if piece or self._position == self._size:
@@ -123,13 +119,11 @@ class RegistryBlob(io.RawIOBase):
         super().close()
 
     def _read_once(self, size: int) -> bytes:
-        if self._response is None:
+        if self._answer is None:
             self._connect()
-        assert self._response is not None
+        assert self._answer is not None
         # One byte more than is promised may be asked for, so that a longer blob is noticed.
-        piece: bytes = self._response.raw.read(
-            min(size, self._size - self._position + 1), decode_content=False
-        )
+        piece = self._answer.read(min(size, self._size - self._position + 1))
         if len(piece) > self._size - self._position:
             raise SizeMismatch(f"the blob is longer than the {self._size} bytes promised", where=self._where)
         if piece:
@@ -152,24 +146,24 @@ class RegistryBlob(io.RawIOBase):
     def _connect(self) -> None:
         """Ask for the blob from the position on; raises what ``read`` raises, or NotFound."""
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
-        response = self._session.do_request(self._url, "GET", headers=headers, stream=True)
+        answer = self._session.get(self._url, headers)
         try:
-            if response.status_code == 206 and self._position:
-                self._check_range(response.headers.get("Content-Range", ""))
-            elif response.status_code == 416:
+            if answer.status == 206 and self._position:
+                self._check_range(answer.headers.get("Content-Range", ""))
+            elif answer.status == 416:
                 raise SizeMismatch(
                     f"the blob ends after {self._position} bytes, but {self._size} are promised",
                     where=self._where,
                 )
-            elif response.status_code != 200:
-                raise self._session.error_of(response)
+            elif answer.status != 200:
+                raise self._session.error_of(answer)
             else:
-                self._check_length(response.headers.get("Content-Length", ""))
-                self._skip(response, self._position)
+                self._check_length(answer.headers.get("Content-Length", ""))
+                self._skip(answer, self._position)
         except BaseException:
-            response.close()
+            answer.close()
             raise
-        self._response = response
+        self._answer = answer
 
     def _check_range(self, text: str) -> None:
         match = _CONTENT_RANGE.fullmatch(text)
@@ -188,15 +182,15 @@ class RegistryBlob(io.RawIOBase):
                 f"the blob has {text[:18]} bytes, but {self._size} are promised", where=self._where
             )
 
-    def _skip(self, response: requests.Response, count: int) -> None:
+    def _skip(self, answer: Answer, count: int) -> None:
         """Pass over what was read before, for a registry that does not know ranges."""
         while count:
-            piece = response.raw.read(min(count, READ_SIZE), decode_content=False)
+            piece = answer.read(min(count, READ_SIZE))
             if not piece:
                 raise ConnectionError("it ended early")
             count -= len(piece)
 
     def _disconnect(self) -> None:
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None

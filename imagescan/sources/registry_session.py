@@ -1,9 +1,8 @@
-"""Requests to one registry: authentication, patience, and errors in our own words.
+"""Requests to one registry: patience, authorization where it is asked for, and errors in our own words.
 
-``oras.provider.Registry`` is subclassed at its one choke point, ``do_request``, whose defects are
-listed in the contract test beside this module. What is kept per repository is an authorization
-header; it is sent to the registry's own origin and to no other. Follows the OCI distribution
-specification and distribution's "Token Authentication Specification".
+What is kept per repository is an authorization header; it is sent to the registry's own origin and to no
+other. Follows the OCI distribution specification. How a header is come by is told in ``registry_login``,
+which is imported when a registry asks for one.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
-
-import oras.provider
-import requests
 
 from imagescan.errors import (
     NotFound,
@@ -26,24 +23,15 @@ from imagescan.errors import (
 )
 from imagescan.patterns import pattern
 from imagescan.reference import is_loopback_host
-from imagescan.sources.credentials import Credential, FoundCredential
+from imagescan.sources.credentials import FoundCredential
 from imagescan.sources.options import SourceOptions
-from imagescan.sources.registry_answers import (
-    SMALL_BODY_LIMIT,
-    Temporary,
-    read_limited,
-    read_token,
-    reason_given,
-    retry_after,
-)
-from imagescan.sources.registry_auth import (
-    Challenge,
-    basic_header,
-    check_target,
-    origin_of,
-    parse_challenges,
-)
-from imagescan.sources.registry_transport import CLIENT_NAME, Call, Transport
+from imagescan.sources.registry_answers import Temporary, read_limited, reason_given, retry_after
+from imagescan.sources.registry_auth import origin_of
+from imagescan.sources.registry_connection import Answer, Headers
+from imagescan.sources.registry_transport import Call, Transport
+
+if TYPE_CHECKING:
+    from imagescan.sources.registry_login import Login
 
 LONGEST_PAUSE = 8.0
 """Seconds between two tries, when the registry does not ask for more."""
@@ -53,7 +41,7 @@ _REPOSITORY = pattern(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
 Result = TypeVar("Result")
 
 
-class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
+class RegistrySession:
     """A client of one registry host. ``find_credential`` is asked once for each repository, and
     only when the registry demands it. Safe to use from several threads."""
 
@@ -64,71 +52,60 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         find_credential: Callable[[str], FoundCredential],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(hostname=host, tls_verify=not options.insecure)
         self._host = host
         self._options = options
         self._find_credential = find_credential
         self._sleep = sleep
-        self._transport = Transport(self.session, host, options)
-        self._found: dict[str, FoundCredential] = {}
+        self._transport = Transport(host, options)
+        self._login: Login | None = None
         self._authorizations: dict[str, str] = {}
-        self._probed = False
+        self._scheme = ""
 
     def base_url(self) -> str:
-        """``https://host``; where plain HTTP is allowed, whichever the registry speaks.
+        """``https://host``; where plain HTTP is allowed, whichever the registry speaks."""
+        if not self._scheme:
+            may_be_plain = self._options.insecure or is_loopback_host(self._host)
+            self._scheme = "http" if may_be_plain and not self._transport.speaks_tls() else "https"
+        return f"{self._scheme}://{self._host}"
 
-        Raises:
-            Unavailable: it cannot be reached, or its certificate is not trusted.
-        """
-        if not self._probed:
-            if self._options.insecure or is_loopback_host(self._host):
-                self.prefix = "https" if self._transport.speaks_tls() else "http"
-            self._probed = True
-        return f"{self.prefix}://{self._host}"
+    def get(self, url: str, headers: dict[str, str]) -> Answer:
+        """Ask for something, as often as patience allows.
 
-    def do_request(
-        self,
-        url: str,
-        method: str = "GET",
-        data: object = None,
-        headers: dict[str, str] | None = None,
-        json: object = None,
-        stream: bool = False,
-    ) -> requests.Response:
-        """Send one request, as often as patience allows; replaces oras's method.
-
-        The answer has any status but 401, 403, 429 and those of a failing server.
+        The answer has any status but 401, 403, 429 and those of a failing server; its body is unread.
 
         Raises:
             Unauthorized, RateLimited, Unavailable, SourceError: as the tree in ``errors`` says.
         """
-        call = Call(method, url, dict(headers or {}), data, json, stream)
+        call = Call("GET", url, headers)
         return self._patiently(lambda: self._once(call))
 
-    def fetch(self, url: str, accept: str, limit: int) -> tuple[bytes, dict[str, str]]:
-        """A whole body of at most ``limit`` bytes, and the headers in lower case.
+    def fetch(self, url: str, accept: str, limit: int) -> tuple[bytes, Headers]:
+        """A whole body of at most ``limit`` bytes, and the headers.
 
         Raises:
             NotFound: there is no such document.
             ImageFormatError: the body is longer.
-            SourceError: as ``do_request``.
+            SourceError: as ``get``.
         """
-        call = Call("GET", url, {"Accept": accept}, stream=True)
+        call = Call("GET", url, {"Accept": accept})
 
-        def read() -> tuple[bytes, dict[str, str]]:
-            with self._once(call) as response:
-                if response.status_code != 200:
-                    raise self.error_of(response)
-                body = read_limited(response, limit)
-                return body, {name.lower(): value for name, value in response.headers.items()}
+        def read() -> tuple[bytes, Headers]:
+            with closing(self._once(call)) as answer:
+                if answer.status != 200:
+                    raise self.error_of(answer)
+                return read_limited(answer, limit), answer.headers
 
         return self._patiently(read)
 
-    def error_of(self, response: requests.Response) -> SourceError:
+    def close(self) -> None:
+        """Give up all connections that nobody reads from."""
+        self._transport.close()
+
+    def error_of(self, answer: Answer) -> SourceError:
         """The typed error for an answer that is not the one wanted; closes it."""
-        said = reason_given(response)
-        status = response.status_code
-        response.close()
+        said = reason_given(answer)
+        status = answer.status
+        answer.close()
         message = f"the registry answered {status}{f': {said}' if said else ''}"
         if status == 404:
             return NotFound(message, advice="check the name and the tag")
@@ -160,77 +137,56 @@ class RegistrySession(oras.provider.Registry):  # type: ignore[misc]
         longest = min(LONGEST_PAUSE, self._options.retry_wait * 2 ** (attempt - 1))
         return float(longest * random.uniform(0.5, 1.0))  # noqa: S311
 
-    def _once(self, call: Call) -> requests.Response:
+    def _once(self, call: Call) -> Answer:
         """Send with what authorization there is; when refused, with a new one, once."""
         home = origin_of(self.base_url())
         match = _REPOSITORY.search(urlsplit(call.url).path)
         repository = match.group(1) if match else ""
         header = self._authorizations.get(repository) if origin_of(call.url) == home else None
-        response = self._transport.follow(call, header)
-        refused = response.status_code == 401 or (response.status_code == 403 and header is not None)
+        answer = self._transport.follow(call, header)
+        refused = answer.status == 401 or (answer.status == 403 and header is not None)
         # The challenge of a host that we were redirected to must not get our credentials.
-        if refused and origin_of(call.url) == home == origin_of(response.url):
-            header = self._authorize(response, repository)
+        if refused and origin_of(call.url) == home == origin_of(answer.url):
+            header = self._authorize(answer, repository)
             if header is None:
-                raise self._refusal(response, repository)
-            response.close()
-            response = self._transport.follow(call, header)
-        if response.status_code in (401, 403):
-            raise self._refusal(response, repository)
-        if response.status_code in _RETRIED:
-            wait = retry_after(response.headers.get("Retry-After", ""))
-            raise Temporary(self.error_of(response), wait)
-        return response
+                raise self._refusal(answer, repository)
+            answer.close()
+            answer = self._transport.follow(call, header)
+        if answer.status in (401, 403):
+            raise self._refusal(answer, repository)
+        return self._unless_it_fails(answer)
 
-    def _authorize(self, response: requests.Response, repository: str) -> str | None:
+    def _unless_it_fails(self, answer: Answer) -> Answer:
+        """The answer; one of a server in trouble is a ``Temporary`` failure."""
+        if answer.status in _RETRIED:
+            wait = retry_after(answer.headers.get("Retry-After", ""))
+            raise Temporary(self.error_of(answer), wait)
+        return answer
+
+    def _authorize(self, answer: Answer, repository: str) -> str | None:
         """A new authorization for the challenge of a refusal, or None when there is none to give."""
         self._authorizations.pop(repository, None)
-        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-        credential = self._credential(repository)
-        header = None
-        for challenge in challenges:
-            if challenge.scheme == "bearer":
-                header = self._token(challenge, repository, credential)
-                break
-            if credential is not None and credential.username:
-                header = basic_header(credential)
+        if self._login is None:
+            from imagescan.sources.registry_login import Login
+
+            self._login = Login(self._host, self._options, self._find_credential, self._ask_token_server)
+        header = self._login.authorization(answer.headers.get("WWW-Authenticate", ""), repository)
         if header is not None:
             self._authorizations[repository] = header
         return header
 
-    def _credential(self, repository: str) -> Credential | None:
-        if repository not in self._found:
-            self._found[repository] = self._find_credential(repository)
-        return self._found[repository].credential
+    def _ask_token_server(self, call: Call, authorization: str | None, repository: str) -> Answer:
+        answer = self._unless_it_fails(self._transport.follow(call, authorization))
+        if answer.status != 200:
+            raise self._refusal(answer, repository)
+        return answer
 
-    def _token(self, challenge: Challenge, repository: str, credential: Credential | None) -> str:
-        """Ask the token server; one token is for one repository."""
-        check_target(challenge.realm, self._host, insecure=self._options.insecure, what="token server")
-        scope = challenge.scope or (f"repository:{repository}:pull" if repository else "")
-        fields = [("service", challenge.service)] if challenge.service else []
-        if credential is not None and credential.identity_token:
-            form = [*fields, ("scope", scope), ("client_id", CLIENT_NAME), ("grant_type", "refresh_token")]
-            data = dict([*form, ("refresh_token", credential.identity_token)])
-            response = self._transport.follow(Call("POST", challenge.realm, {}, data, stream=True), None)
-        else:
-            fields += [("scope", part) for part in scope.split()]
-            request = requests.Request("GET", challenge.realm, params=fields).prepare()
-            header = basic_header(credential) if credential is not None else None
-            response = self._transport.follow(Call("GET", str(request.url), {}, stream=True), header)
-        with response:
-            if response.status_code in _RETRIED:
-                wait = retry_after(response.headers.get("Retry-After", ""))
-                raise Temporary(self.error_of(response), wait)
-            if response.status_code != 200:
-                raise self._refusal(response, repository)
-            return read_token(read_limited(response, SMALL_BODY_LIMIT, "the token server's answer"))
-
-    def _refusal(self, response: requests.Response, repository: str) -> SourceError:
+    def _refusal(self, answer: Answer, repository: str) -> SourceError:
         """Say which credentials were refused, or why none were sent."""
-        error = self.error_of(response)
+        error = self.error_of(answer)
         if not isinstance(error, Unauthorized):
             return error
-        found = self._found.get(repository, FoundCredential(None))
+        found = FoundCredential(None) if self._login is None else self._login.found(repository)
         if found.credential is not None:
             error.message += "; the stored credentials are wrong or have no permission"
         else:

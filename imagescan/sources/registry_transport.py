@@ -1,24 +1,21 @@
-"""One request to a registry as it goes over the wire: redirects, time limits, and failures told apart.
+"""One request to a registry as it goes over the wire: redirects, and failures told apart.
 
-A ``Call`` enters; a response of any status leaves. Secrets are given per call and stay with the
+A ``Call`` enters; an answer of any status leaves. Secrets are given per call and stay with the
 origin that they are for. Follows RFC 9110, section 15.4.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
-from urllib.parse import urljoin, urlsplit
-
-import requests
-import requests.auth
-import urllib3.exceptions
+from collections.abc import Sequence
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from imagescan.dataclasses import dataclass
 from imagescan.errors import SourceError, Unavailable
 from imagescan.sources.options import SourceOptions
 from imagescan.sources.registry_answers import Temporary, failure_reason, is_lasting, is_untrusted
 from imagescan.sources.registry_auth import check_target, origin_of, redacted
+from imagescan.sources.registry_connection import Answer, Connections, Wire
 
 REDIRECT_LIMIT = 5
 """Redirects followed for one request."""
@@ -26,47 +23,33 @@ REDIRECT_LIMIT = 5
 CLIENT_NAME = "imagescan"
 """How we name ourselves to registries and token servers."""
 
-_PROBE_TIMEOUT = 5.0
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-
-
-class _HeaderAuthorization(requests.auth.AuthBase):
-    """Sets our header or none; its presence keeps ``requests`` from reading ``~/.netrc``."""
-
-    def __init__(self, header: str | None) -> None:
-        self._header = header
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._header is not None:
-            request.headers["Authorization"] = self._header
-        return request
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, before it is sent."""
+    """One request, before it is sent; ``form`` are the fields of what is posted."""
 
     method: str
     url: str
     headers: dict[str, str]
-    data: Any = None
-    json: object = None
-    stream: bool = False
+    form: Sequence[tuple[str, str]] = ()
 
 
 class Transport:
-    """Sends calls for the registry ``host`` through one ``requests`` session.
+    """Sends calls for the registry ``host``, straight or through the proxies that the environment names."""
 
-    A copy of this process makes connections of its own: two that read from one would each get a part.
-    """
-
-    def __init__(self, session: requests.Session, host: str, options: SourceOptions) -> None:
-        self._session = session
-        self._process = os.getpid()
+    def __init__(self, host: str, options: SourceOptions) -> None:
         self._host = host
         self._options = options
+        self._straight = Connections(options)
+        self._proxied = None
+        if any(name.lower().endswith("_proxy") for name in os.environ):
+            from imagescan.sources.registry_proxy import ProxiedConnections
 
-    def follow(self, call: Call, authorization: str | None) -> requests.Response:
+            self._proxied = ProxiedConnections(options)
+
+    def follow(self, call: Call, authorization: str | None) -> Answer:
         """Send, and go where redirects lead; the authorization stays with its origin.
 
         Raises:
@@ -76,11 +59,11 @@ class Transport:
         """
         url = call.url
         for _ in range(REDIRECT_LIMIT + 1):
-            response = self._send(call, url, authorization)
-            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                return response
-            target = urljoin(url, response.headers["Location"])
-            response.close()
+            answer = self._send(call, url, authorization)
+            if answer.status not in _REDIRECTS or "Location" not in answer.headers:
+                return answer
+            target = urljoin(url, answer.headers.get("Location", ""))
+            answer.close()
             if call.method not in ("GET", "HEAD"):
                 raise SourceError(f"the registry redirects a {call.method} request")
             check_target(target, self._host, insecure=self._options.insecure, what="redirect")
@@ -89,55 +72,38 @@ class Transport:
             url = target
         raise SourceError(f"the registry redirects more than {REDIRECT_LIMIT} times")
 
-    def _send(self, call: Call, url: str, authorization: str | None) -> requests.Response:
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._session.close()  # closes our descriptors only, and says nothing to the other end
+    def speaks_tls(self) -> bool:
+        """Whether the host speaks TLS, asked without any secret. Whom its certificate is of is looked at when
+        something is asked for: only a server that does not speak TLS at all is spoken to without it."""
+        return self._wire(f"https://{self._host}/").speaks_tls(self._host)
+
+    def close(self) -> None:
+        """Give up all connections that nobody reads from."""
+        self._straight.close()
+        if self._proxied is not None:
+            self._proxied.close()
+
+    def _wire(self, url: str) -> Wire:
+        if self._proxied is not None and self._proxied.serves(url):
+            return self._proxied
+        return self._straight
+
+    def _send(self, call: Call, url: str, authorization: str | None) -> Answer:
+        headers = {"User-Agent": CLIENT_NAME, **call.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        body = None
+        if call.form:
+            body = urlencode(call.form)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            return self._session.request(
-                call.method,
-                url,
-                data=call.data,
-                json=call.json,
-                headers={"Accept-Encoding": "identity", "User-Agent": CLIENT_NAME, **call.headers},
-                auth=_HeaderAuthorization(authorization),
-                stream=call.stream,
-                timeout=(self._options.connect_timeout, self._options.read_timeout),
-                allow_redirects=False,
-                verify=not self._options.insecure,
-            )
-        except requests.RequestException as error:
+            return self._wire(url).send(call.method, url, headers, body)
+        except OSError as error:
             raise self._failure(error, url) from None
-        except (ValueError, urllib3.exceptions.HTTPError) as error:
+        except ValueError as error:
             raise SourceError(f"{redacted(url)} cannot be asked for: {type(error).__name__}") from None
 
-    def speaks_tls(self) -> bool:
-        """Whether the host speaks TLS, asked without any secret.
-
-        A certificate that is not trusted is an error: only a server that does not speak TLS at
-        all is spoken to without it.
-
-        Raises:
-            Unavailable: the certificate is not trusted.
-        """
-        url = f"https://{self._host}/v2/"
-        try:
-            self._session.request(
-                "GET",
-                url,
-                auth=_HeaderAuthorization(None),
-                timeout=(self._options.connect_timeout, min(_PROBE_TIMEOUT, self._options.read_timeout)),
-                allow_redirects=False,
-                stream=True,
-                verify=not self._options.insecure,
-            ).close()
-        except requests.RequestException as error:
-            if is_untrusted(error):
-                raise self._failure(error, url) from None
-            return False
-        return True
-
-    def _failure(self, error: requests.RequestException, url: str) -> Exception:
+    def _failure(self, error: OSError, url: str) -> Exception:
         """What a failed request becomes: a failure that may pass, or one that will not."""
         host = urlsplit(url).hostname
         if is_untrusted(error):

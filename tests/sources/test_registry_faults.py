@@ -415,7 +415,7 @@ def test_each_repository_gets_a_token_of_its_own(registry: FaultyRegistry, clien
         session = source._session
         for name in ("one", "two", "one", "two"):
             url = f"{session.base_url()}/v2/{name}/manifests/1"
-            assert session.do_request(url).status_code == 200
+            assert session.get(url, {}).status == 200
     scopes = [seen.query["scope"][0] for seen in registry.requests("/token")]
     assert scopes == ["repository:one:pull", "repository:two:pull"]
 
@@ -426,7 +426,7 @@ def test_a_token_is_never_sent_to_another_host(
     registry.auth = "token"
     with client.open(registry) as source:
         source.images(None)
-        source._session.do_request(f"{other.url}/v2/app/manifests/1")
+        source._session.get(f"{other.url}/v2/app/manifests/1", {})
     assert [seen.authorization for seen in other.seen] == [""]
 
 
