@@ -39,7 +39,7 @@ from imagescan.loader.simulate import Simulation
 from imagescan.machine import stated_machine
 from imagescan.options import ScanOptions
 from imagescan.overrides import described
-from imagescan.restarting import kept_judgement
+from imagescan.remembering import kept_judgement
 from imagescan.rules.document import RuleDocument
 from imagescan.rules.judge import judge
 from imagescan.rules.knowledge import Knowledge

@@ -17,9 +17,11 @@ from imagescan.findings import Blame, ScanReport
 from imagescan.options import ProgressEvent, ScanOptions, Stage
 from imagescan.overrides import overridden
 from imagescan.reference import Platform
+from imagescan.restarting import judged_as, judged_plainly
 from imagescan.sources.select import SourceOptions, evidence_of, open_source
 from imagescan.sources.siblings import with_siblings
 from imagescan.sources.values import ImageManifest, ImageSource, LayerDescriptor
+from imagescan.subject import named
 
 if TYPE_CHECKING:
     from imagescan.judging import ImageScan
@@ -126,30 +128,22 @@ def _scan_image(
     again: Callable[[], ImageScan],
 ) -> ImageScan | KnownImage:
     """Judge an image whose report is not known; ``again`` does it when more than a report is asked for."""
+    kept = None if options.added else cache.known_judgement(manifest, options)
+    report = None if kept is None else judged_plainly(kept, manifest.config, options)
+    if report is not None:
+        return KnownImage(named(report, manifest), again)
     rulebook = lru_cache(partial(_rulebook, options))
     layers = _read_layers(source, manifest, progress, cache, rulebook)
     progress.tell(Stage.JUDGING)
-    report = _judged_before(manifest, layers, options, cache)
-    if report is not None:
-        return KnownImage(report, again)
+    if kept is not None:
+        from imagescan.filesystem.merge import merge
+
+        report = judged_as(kept, manifest.config, options, merge(layers))
+        if report is not None:
+            return KnownImage(named(report, manifest), again)
     from imagescan.judging import judge_image
 
     return judge_image(manifest, layers, rulebook(), options, cache)
-
-
-def _judged_before(
-    manifest: ImageManifest, layers: tuple[LayerIndex, ...], options: ScanOptions, cache: CacheSession
-) -> ScanReport | None:
-    """The report on an image whose files were judged when another image of them was started."""
-    kept = None if options.added else cache.known_judgement(manifest, options)
-    if kept is None:
-        return None
-    from imagescan.filesystem.merge import merge
-    from imagescan.restarting import judged_as
-    from imagescan.subject import named
-
-    report = judged_as(kept, manifest.config, options, merge(layers))
-    return None if report is None else named(report, manifest)
 
 
 def _rulebook(options: ScanOptions) -> tuple[tuple[RuleDocument, ...], Knowledge]:

@@ -27,13 +27,32 @@ _OF_EVERY_START = pattern(r"(?:/bin/sh -c )?(?:#\(nop\)\s+)?(?:ENV|USER|WORKDIR)
 
 
 @dataclass(frozen=True, slots=True)
+class PlainStarts:
+    """Words that start one program, or one script (``programs``) and its interpreter (``interpreters``, the
+    program again where there is none), and nothing else, whatever words follow; as numbers of commands."""
+
+    words: tuple[str, ...]
+    programs: array[int]
+    interpreters: array[int]
+
+    def chain(self, word: str) -> tuple[int, ...] | None:
+        """What is started by a command line that begins with a word; None where that is not known."""
+        if word not in self.words:
+            return None
+        position = self.words.index(word)
+        program, interpreter = self.programs[position], self.interpreters[position]
+        return (program,) if program == interpreter else (program, interpreter)
+
+
+@dataclass(frozen=True, slots=True)
 class KeptJudgement:
     """A report, and what it takes to say which others of the same files are like it.
 
     ``startup`` are the files that were started and all that they loaded, ``commands`` all that can be started
     and all that they load, those included; ``observed`` are the files that any rule saw anything at, reported
     or not. All are canonical paths. What is graded as startup when command ``n`` is started are the commands
-    ``loaded[starts[n]:starts[n + 1]]``, itself included; none where it cannot be said.
+    ``loaded[starts[n]:starts[n + 1]]``, itself included; none where it cannot be said. ``plain`` are the
+    starts for which no file need be looked at.
     """
 
     report: ScanReport
@@ -42,6 +61,7 @@ class KeptJudgement:
     starts: array[int]
     loaded: array[int]
     observed: tuple[str, ...]
+    plain: PlainStarts
 
     def started(self, chain: Iterable[str]) -> frozenset[str] | None:
         """What is graded as startup when these files are started; None where that is not known."""
@@ -63,16 +83,21 @@ def check(judgement: KeptJudgement) -> None:
         Damaged: a length or an index that cannot be.
     """
     starts, loaded, commands = judgement.starts, judgement.loaded, len(judgement.commands)
+    plain = judgement.plain
     sound = (
         len(starts) == commands + 1
         and starts[0] == 0
         and starts[-1] == len(loaded)
         and list(starts) == sorted(starts)
-        and max(loaded, default=-1) < commands
-        and min(loaded, default=0) >= 0
+        and len(plain.words) == len(plain.programs) == len(plain.interpreters)
+        and all(_below(column, commands) for column in (loaded, plain.programs, plain.interpreters))
     )
     if not sound:
         raise Damaged("columns that do not belong together")
+
+
+def _below(numbers: array[int], limit: int) -> bool:
+    return not numbers or (min(numbers) >= 0 and max(numbers) < limit)
 
 
 def judgement_key(manifest: ImageManifest, options: ScanOptions) -> str | None:

@@ -74,6 +74,18 @@ def next_steps(execution: Execution) -> NextSteps:
     return found
 
 
+def starts_nothing_else(program: FileEntry, called: str) -> bool:
+    """Whether nothing follows a program that is started under a name, whatever words come after it."""
+    name = called.rpartition("/")[2].lstrip("-")
+    return not (
+        _is_busybox(program)
+        or shell_kind(program.path, called)
+        or wrappers.supervised(name)
+        or name in _SWITCHING_SHELLS
+        or wrappers.wrapper_of(name, busybox=False)
+    )
+
+
 def _is_busybox(program: FileEntry) -> bool:
     return program.path.rpartition("/")[2].startswith("busybox")
 

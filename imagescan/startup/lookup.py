@@ -18,6 +18,7 @@ from imagescan.startup.values import ChainFault, ChainStep, FaultCode, StepRole
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker, containerd, Podman
 MAXIMUM_PATH_ELEMENTS = 1000  # a PATH of the config is hostile input
+MAXIMUM_NAMES = 20_000  # in all directories of PATH together; more are not looked up at once
 
 GO_ERRNO = {
     "ENOENT": "no such file or directory",
@@ -152,6 +153,23 @@ def search(around: Surroundings, name: str) -> tuple[str, FileEntry | None, tupl
             return candidate, resolution.entry, (*tried, TrailLine("PATH", candidate, "found"))
         tried.append(TrailLine("PATH", candidate, _outcome(resolution, error[0])))
     return name, None, tuple(tried)
+
+
+def executables(around: Surroundings) -> Mapping[str, FileEntry]:
+    """``search`` for every name there is: the executables that PATH leads to. None where one of its
+    directories is relative, or they have too many names."""
+    found: dict[str, FileEntry] = {}
+    names = 0
+    for directory in map(posixpath.normpath, _elements(around)):
+        place = resolve(around, directory).entry if directory.startswith("/") else None
+        if not directory.startswith("/") or names > MAXIMUM_NAMES:
+            return {}
+        for name in around.filesystem.children(place.path) if place else ():
+            names += 1
+            resolution = None if name in found else resolve(around, f"{directory}/{name}")
+            if resolution and resolution.entry and execute_error(around, resolution) is None:
+                found[name] = resolution.entry
+    return found
 
 
 def _elements(around: Surroundings) -> list[str]:

@@ -213,6 +213,20 @@ def test_files_that_are_known_are_not_judged_again_when_something_else_starts(
         judgings.count = 1
 
 
+@pytest.mark.parametrize("command", [["/other"], ["/other", "/broken"], ["other"], ["app", "-c", "x"]])
+def test_no_layer_is_looked_at_where_a_known_program_starts_by_itself(
+    tmp_path: Path, judgings: Judgings, command: list[str]
+) -> None:
+    cache, path = tmp_path / "cache", {"Env": ["PATH=/usr/bin:/"]}
+    imagescan(several(tmp_path / "one", Entrypoint=["/app"], **path), cache)
+    other = several(tmp_path / "other", Entrypoint=None, Cmd=command, **path)
+    cold = imagescan(other, cache, "--no-cache")
+    shutil.rmtree(cache / "layers")
+    assert imagescan(other, cache) == cold
+    assert judgings.count == 2
+    assert not (cache / "layers").exists()
+
+
 @pytest.mark.parametrize(
     "config",
     [
