@@ -9,11 +9,10 @@ auxiliary entries keep every occurrence in order.
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from sys import intern
-from typing import NamedTuple
 
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import VersionNeed, VersionRequirement
 from imagescan.elf.header import PT_DYNAMIC, ElfHeader
 from imagescan.errors import MalformedBinary
@@ -38,12 +37,13 @@ DT_DEPAUDIT, DT_AUDIT, DT_AUXILIARY, DT_FILTER = 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFF
 
 _REPEATED = frozenset((DT_NEEDED, DT_AUXILIARY, DT_FILTER))
 _WEAK = 2  # VER_FLG_WEAK
-_INDEX, _HIDDEN = 0x7FFF, 0x8000  # of vna_other
+_INDEX = 0x7FFF  # of vna_other; the bit above tells that the version is hidden
 PIECE_BYTES = 4096  # read at once of tables whose length no tag says
 
-# Verneed, Vernaux, Verdef and Verdaux in each byte order.
+# What is read of a Verneed (vn_cnt, vn_file, vn_aux, vn_next), Vernaux (vna_flags, vna_other, vna_name,
+# vna_next), Verdef (vd_ndx, vd_cnt, vd_aux, vd_next) and Verdaux (vda_name), in each byte order.
 _LAYOUTS = {
-    order: tuple(struct.Struct(order + layout) for layout in ("HHIII", "IHHII", "HHHHIII", "II"))
+    order: tuple(struct.Struct(order + layout) for layout in ("2xHIII", "4xHHII", "4xHH4xII", "I4x"))
     for order in "<>"
 }
 
@@ -51,11 +51,12 @@ _NEED_BYTES = 16  # of a Verneed, and of a Vernaux
 _MAXIMUM_SHARED = 4096
 _STRONG: dict[bytes, VersionRequirement] = {}  # by name, for the life of the process
 
-# Version index, hidden, offset of the name, offset of the needed file's name (None: defined here).
-_NamedVersion = tuple[int, bool, int, int | None]
+# By version index: the three words that ``SymbolColumns.version_names`` has of it.
+_NamedVersions = dict[int, tuple[int, int, int]]
 
 
-class DynamicSection(NamedTuple):
+@dataclass(slots=True)
+class DynamicSection:
     """The dynamic section of one file, strings as text (UTF-8 with surrogateescape).
 
     ``tags`` maps each tag to its last value; ``strings`` is the raw string table; ``version_names``
@@ -78,8 +79,8 @@ class DynamicSection(NamedTuple):
 
 def string_at(strings: bytes, offset: int) -> str:
     """The NUL-terminated string at an offset; empty when the offset lies outside."""
-    end = strings.find(b"\0", offset)
-    return strings[offset : end if end >= 0 else len(strings)].decode("utf-8", "surrogateescape")
+    end = strings.find(0, offset)
+    return strings[offset : end if end >= 0 else None].decode("utf-8", "surrogateescape")
 
 
 def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
@@ -91,40 +92,37 @@ def read_dynamic(header: ElfHeader, body: Body) -> DynamicSection | None:
     segment = header.first(PT_DYNAMIC)
     if segment is None or segment.file_size == 0:
         return None
-    tags, repeated = _read_tags(header, body, segment.offset, segment.file_size)
+    kinds, values = _read_entries(header, body, segment.offset, segment.file_size)
+    tags = dict(zip(kinds, values, strict=False))
     strings = _read_strings(header, body, tags)
-    needs, needed_names = _read_version_needs(header, body, tags, strings)
-    definitions, defined_names = _read_version_definitions(header, body, tags, strings)
+    needs, needed_versions = _read_version_needs(header, body, tags, strings)
+    definitions, defined_versions = _read_version_definitions(header, body, tags, strings)
+
+    def names(tag: int) -> tuple[str, ...]:
+        if tag not in tags:
+            return ()
+        return _names(strings, [value for kind, value in zip(kinds, values, strict=False) if kind == tag])
+
     return DynamicSection(
-        tags=tags,
-        strings=strings,
-        needed=_names(strings, repeated.get(DT_NEEDED)),
-        filters=_names(strings, repeated.get(DT_FILTER)),
-        auxiliaries=_names(strings, repeated.get(DT_AUXILIARY)),
-        version_needs=needs,
-        version_definitions=definitions,
-        version_names=_name_column([*defined_names, *needed_names], strings),
+        tags,
+        strings,
+        names(DT_NEEDED),
+        names(DT_FILTER),
+        names(DT_AUXILIARY),
+        needs,
+        definitions,
+        _name_column(defined_versions | needed_versions),
     )
 
 
-def _read_tags(
-    header: ElfHeader, body: Body, offset: int, size: int
-) -> tuple[dict[int, int], dict[int, list[int]]]:
-    entry_size = 16 if header.elf_class == 64 else 8
-    raw = body.read(offset, min(size, entry_size * MAXIMUM_DYNAMIC_ENTRIES))
-    column = array("Q" if header.elf_class == 64 else "I", raw[: len(raw) // entry_size * entry_size])
-    if (header.order == ">") is (sys.byteorder == "little"):
-        column.byteswap()
+def _read_entries(header: ElfHeader, body: Body, offset: int, size: int) -> tuple[list[int], list[int]]:
+    """The tags before DT_NULL, and as many values or more."""
+    entry_size = 16 if header.encoding.elf_class == 64 else 8
+    column = header.encoding.addresses(body.read(offset, min(size, entry_size * MAXIMUM_DYNAMIC_ENTRIES)))
     kinds, values = column[::2].tolist(), column[1::2].tolist()
     if DT_NULL in kinds:
         del kinds[kinds.index(DT_NULL) :]
-    tags = dict(zip(kinds, values, strict=False))
-    repeated = {
-        kind: [value for one, value in zip(kinds, values, strict=False) if one == kind]
-        for kind in _REPEATED
-        if kind in tags
-    }
-    return tags, repeated
+    return kinds, values
 
 
 def _names(strings: bytes, offsets: list[int] | None) -> tuple[str, ...]:
@@ -162,37 +160,41 @@ def _read_strings(header: ElfHeader, body: Body, tags: dict[int, int]) -> bytes:
 
 def _read_version_needs(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
-) -> tuple[tuple[VersionNeed, ...], list[_NamedVersion]]:
-    offset = header.file_offset(tags[DT_VERNEED]) if DT_VERNEED in tags else None
-    need_row, version_row = (one.unpack_from for one in _LAYOUTS[header.order][:2])
-    start, piece = 0, b""
+) -> tuple[tuple[VersionNeed, ...], _NamedVersions]:
     needs: list[VersionNeed] = []
-    named: list[_NamedVersion] = []
+    named: _NamedVersions = {}
+    offset = header.file_offset(tags[DT_VERNEED]) if DT_VERNEED in tags else None
+    need_row, version_row = (one.unpack_from for one in _LAYOUTS[header.encoding.order][:2])
+    start, last, piece = 0, -1, b""  # of the rows in the piece
+    find, strong, beyond = strings.find, _STRONG.get, len(strings)
     budget, characters = MAXIMUM_VERSION_ENTRIES, MAXIMUM_NAMES
     while offset is not None:
-        if not start <= offset <= start + len(piece) - _NEED_BYTES:
+        if not start <= offset <= last:
             start, piece = offset, _read_piece(body, offset, _NEED_BYTES)
-        _version, count, file, auxiliary, following = need_row(piece, offset - start)
+            last = start + len(piece) - _NEED_BYTES
+        count, file, auxiliary, following = need_row(piece, offset - start)
+        library = min(file, beyond) + 1
         versions: list[VersionRequirement] = []
         place = offset + auxiliary
         for _ in range(count):
-            if not start <= place <= start + len(piece) - _NEED_BYTES:
+            if not start <= place <= last:
                 start, piece = place, _read_piece(body, place, _NEED_BYTES)
-            _hash, flags, other, at, step = version_row(piece, place - start)
-            end = strings.find(0, at)
-            name = strings[at : end if end >= 0 else None]
-            requirement = None if flags & _WEAK else _STRONG.get(name)
-            versions.append(requirement or _requirement(name, bool(flags & _WEAK)))
-            named.append((other & _INDEX, other > _INDEX, at, file))
-            budget -= 1
+                last = start + len(piece) - _NEED_BYTES
+            flags, other, at, step = version_row(piece, place - start)
+            end = find(0, at)
+            if end < 0:
+                at, end = min(at, beyond), beyond
+            name = strings[at:end]
+            is_weak = flags & _WEAK
+            versions.append((None if is_weak else strong(name)) or _requirement(name, bool(is_weak)))
+            named[other & _INDEX] = (other if other <= _INDEX else other & _INDEX | 1 << 16, at, library)
             characters -= len(name)
-            if step == 0 or budget <= 0 or characters < 0:
+            if not step or characters < 0:
                 break
             place += step
-        library = intern(string_at(strings, file))
-        needs.append(VersionNeed(library, tuple(versions)))
-        budget -= 1
-        characters -= len(library)
+        needs.append(VersionNeed(intern(string_at(strings, file)), tuple(versions)))
+        budget -= 1 + len(versions)
+        characters -= len(needs[-1].file)
         if budget <= 0 or characters < 0:
             raise MalformedBinary("version needs do not end")
         offset = offset + following if following else None
@@ -201,25 +203,24 @@ def _read_version_needs(
 
 def _read_version_definitions(
     header: ElfHeader, body: Body, tags: dict[int, int], strings: bytes
-) -> tuple[tuple[str, ...], list[_NamedVersion]]:
-    offset = header.file_offset(tags[DT_VERDEF]) if DT_VERDEF in tags else None
-    layout, name_layout = _LAYOUTS[header.order][2:]
-    start, piece = 0, b""
+) -> tuple[tuple[str, ...], _NamedVersions]:
     definitions: list[str] = []
-    named: list[_NamedVersion] = []
+    named: _NamedVersions = {}
+    offset = header.file_offset(tags[DT_VERDEF]) if DT_VERDEF in tags else None
+    layout, name_layout = _LAYOUTS[header.encoding.order][2:]
+    start, piece = 0, b""
     characters = 0
     while offset is not None:
         if not start <= offset <= start + len(piece) - layout.size:
             start, piece = offset, _read_piece(body, offset, layout.size)
-        row = layout.unpack_from(piece, offset - start)
-        _version, _flags, index, count, _hash, auxiliary, following = row
+        index, count, auxiliary, following = layout.unpack_from(piece, offset - start)
         if count:
             place = offset + auxiliary
             if not start <= place <= start + len(piece) - name_layout.size:
                 start, piece = place, _read_piece(body, place, name_layout.size)
-            name, _step = name_layout.unpack_from(piece, place - start)
+            (name,) = name_layout.unpack_from(piece, place - start)
             definitions.append(intern(string_at(strings, name)))
-            named.append((index & _INDEX, False, name, None))
+            named[index & _INDEX] = (index & _INDEX, min(name, len(strings)), 0)
         characters += len(definitions[-1]) if definitions else 0
         if len(definitions) > MAXIMUM_VERSION_ENTRIES or characters > MAXIMUM_NAMES:
             raise MalformedBinary("version definitions do not end")
@@ -247,16 +248,9 @@ def _requirement(name: bytes, weak: bool) -> VersionRequirement:
     return found
 
 
-def _name_column(named: list[_NamedVersion], strings: bytes) -> array[int]:
-    """What the version indices stand for as three words each, as ``SymbolColumns`` describes them; of
-    two with one index the last counts."""
-    last = {one[0]: one for one in named}
-    beyond = len(strings)
+def _name_column(named: _NamedVersions) -> array[int]:
+    """What the version indices stand for, ascending."""
     words: list[int] = []
-    for index in sorted(last):
-        _, hidden, name, file = last[index]
-        if name > beyond:
-            name = beyond
-        library = 0 if file is None else file + 1 if file < beyond else beyond + 1
-        words += (index | hidden << 16, name, library)
+    for index in sorted(named):
+        words += named[index]
     return array("I", words)

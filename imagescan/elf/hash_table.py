@@ -8,8 +8,6 @@ Enters the dynamic tags and the body; leaves ``HashTable``. Follows the gABI cha
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 
 from imagescan.dataclasses import NamedTuple
 from imagescan.elf import dynamic as tag
@@ -19,7 +17,6 @@ from imagescan.elf.symbols import HashKind
 from imagescan.layers.values import Body
 
 _GNU_HEADERS = {order: struct.Struct(order + "4I") for order in "<>"}
-_IS_LITTLE = sys.byteorder == "little"
 
 MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_HASH_BYTES = 64 << 20  # bytes of bloom filter, or of buckets; libLLVM's have 128 KiB
@@ -53,8 +50,8 @@ def _read_system_v(header: ElfHeader, body: Body, tags: dict[int, int]) -> HashT
     if offset is None or len(raw) < 16:
         return HashTable(HashKind.NONE, 1, 0)
     # GNU ld writes 64-bit words for s390x, lld 32-bit ones: a leading zero word tells.
-    wide = header.machine == Machine.S390 and header.elf_class == 64 and raw[:4] == bytes(4)
-    buckets, symbols = struct.unpack_from(header.order + ("2Q" if wide else "2I"), raw)
+    wide = header.machine == Machine.S390 and header.encoding.elf_class == 64 and raw[:4] == bytes(4)
+    buckets, symbols = struct.unpack_from(header.encoding.order + ("2Q" if wide else "2I"), raw)
     size = (8 if wide else 4) * (2 + buckets + symbols)
     table = body.read(offset, size) if size <= MAXIMUM_HASH_BYTES else b""
     if len(table) < size or not buckets:
@@ -66,8 +63,8 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
     start = body.read(offset, tag.PIECE_BYTES)
     if len(start) < 16:
         return HashTable(HashKind.NONE, 0, 0)
-    buckets, first, bloom, _shift = _GNU_HEADERS[header.order].unpack_from(start)
-    bloom_size = bloom * (8 if header.elf_class == 64 else 4)
+    buckets, first, bloom, _shift = _GNU_HEADERS[header.encoding.order].unpack_from(start)
+    bloom_size = bloom * (8 if header.encoding.elf_class == 64 else 4)
     if max(bloom_size, 4 * buckets) > MAXIMUM_HASH_BYTES:
         return HashTable(HashKind.NONE, 0, 0)
     chains_at = 16 + bloom_size + 4 * buckets
@@ -75,9 +72,7 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
         raw = start[16 + bloom_size : chains_at]
     else:
         raw = body.read(offset + 16 + bloom_size, 4 * buckets)
-    table = array("I", raw if not len(raw) & 3 else raw[: len(raw) & ~3])
-    if (header.order == ">") is _IS_LITTLE:
-        table.byteswap()
+    table = header.encoding.words(raw)
     if len(table) < buckets or not bloom:
         return HashTable(HashKind.NONE, first, 0)
     highest = max(table, default=0)
@@ -98,7 +93,7 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
 def _length_of_chain(header: ElfHeader, piece: bytes) -> int:
     """How many symbols a chain has; 0 when it does not end in this piece. Linkers set the lowest bit of
     a chain's last word."""
-    place = 0 if header.order == "<" else 3
+    place = 0 if header.encoding.order == "<" else 3
     for length, low in enumerate(piece[place : len(piece) & ~3 : 4], 1):
         if low & 1:
             return length

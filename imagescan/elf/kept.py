@@ -46,13 +46,13 @@ def kept_ranges(start: Body) -> tuple[range, ...] | None:
         return None
     parted = header.parts_code_from_data
     wanted = []
-    for one in header.segments:
-        if one.type == PT_LOAD and not (parted and one.flags & EXECUTE):
-            size = min(one.file_size, SEGMENT_START) + PIECE_BYTES
-            wanted.append(range(one.offset, one.offset + size))
-        elif one.type in _MAXIMUM_SIZES:
-            size = min(one.file_size, _MAXIMUM_SIZES[one.type])
-            wanted.append(range(one.offset, one.offset + size))
+    for kind, flags, offset, _, _, file_size, _, _ in header.segments:
+        if kind == PT_LOAD and not (parted and flags & EXECUTE):
+            size = min(file_size, SEGMENT_START) + PIECE_BYTES
+            wanted.append(range(offset, offset + size))
+        elif kind in _MAXIMUM_SIZES:
+            size = min(file_size, _MAXIMUM_SIZES[kind])
+            wanted.append(range(offset, offset + size))
     return _merged(wanted)
 
 

@@ -22,6 +22,7 @@ _GNU_ABI_TAG, _GNU_BUILD_ID, _GNU_PROPERTY = 1, 3, 5
 _FDO_DLOPEN = 0x407C0C0A
 _X86_ISA_1_NEEDED = 0xC0008002
 _LINUX = 0
+_NOTE_SEGMENTS = frozenset((PT_NOTE, PT_GNU_PROPERTY))
 _NOTES = {order: struct.Struct(order + "III") for order in "<>"}
 
 
@@ -45,7 +46,7 @@ def read_notes(header: ElfHeader, body: Body) -> Notes:
     is_go = False
     for owner, kind, content in _notes(header, body):
         if owner == b"GNU" and kind == _GNU_ABI_TAG and len(content) >= 16:
-            system, major, minor, patch = struct.unpack_from(header.order + "4I", content)
+            system, major, minor, patch = struct.unpack_from(header.encoding.order + "4I", content)
             if system == _LINUX:
                 abi_tag = (major, minor, patch)
         elif owner == b"GNU" and kind == _GNU_BUILD_ID:
@@ -61,23 +62,23 @@ def read_notes(header: ElfHeader, body: Body) -> Notes:
 
 def _notes(header: ElfHeader, body: Body) -> Iterator[tuple[bytes, int, bytes]]:
     seen: set[int] = set()
-    for segment in header.segments:
-        if segment.type not in (PT_NOTE, PT_GNU_PROPERTY) or segment.offset in seen:
+    unpack = _NOTES[header.encoding.order].unpack_from
+    for kind, _, offset, _, _, size, _, segment_alignment in header.segments:
+        if kind not in _NOTE_SEGMENTS or offset in seen:
             continue
-        seen.add(segment.offset)
-        raw = body.read(segment.offset, min(segment.file_size, MAXIMUM_NOTE_SEGMENT))
-        unpack = _NOTES[header.order].unpack_from
-        alignment = 8 if segment.alignment == 8 else 4
-        place = 0
-        while place + 12 <= len(raw):
-            name_size, content_size, kind = unpack(raw, place)
+        seen.add(offset)
+        raw = body.read(offset, min(size, MAXIMUM_NOTE_SEGMENT))
+        padding = 7 if segment_alignment == 8 else 3
+        place, last = 0, len(raw) - 12
+        while place <= last:
+            name_size, content_size, note = unpack(raw, place)
             start = place + 12
-            content_start = _align(start + name_size, alignment)
-            if content_start + content_size > len(raw):
+            content = start + name_size + padding & ~padding
+            end = content + content_size
+            if end > len(raw):
                 break
-            owner = raw[start : start + name_size].rstrip(b"\0")
-            yield owner, kind, raw[content_start : content_start + content_size]
-            place = _align(content_start + content_size, alignment)
+            yield raw[start : start + name_size].rstrip(b"\0"), note, raw[content:end]
+            place = end + padding & ~padding
 
 
 def _align(value: int, alignment: int) -> int:
@@ -88,12 +89,12 @@ def _isa_needed(header: ElfHeader, content: bytes) -> int:
     """The ISA_1_NEEDED bits of a property note (sysdeps/x86/dl-prop.h)."""
     if header.machine not in (3, 62):
         return 0
-    alignment = 8 if header.elf_class == 64 else 4
+    alignment = 8 if header.encoding.elf_class == 64 else 4
     place = 0
     while place + 8 <= len(content):
-        kind, size = struct.unpack_from(header.order + "II", content, place)
+        kind, size = struct.unpack_from(header.encoding.order + "II", content, place)
         if kind == _X86_ISA_1_NEEDED and size >= 4 and place + 12 <= len(content):
-            return int(struct.unpack_from(header.order + "I", content, place + 8)[0])
+            return int(struct.unpack_from(header.encoding.order + "I", content, place + 8)[0])
         place = _align(place + 8 + size, alignment)
     return 0
 

@@ -8,7 +8,6 @@ name no symbol and are passed over.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterator
 from itertools import compress
@@ -24,23 +23,30 @@ from imagescan.layers.values import Body
 MAXIMUM_RELOCATION_BYTES = 512 << 20  # one table; libLLVM has 8 MiB
 MAXIMUM_REPEATED = 4096  # entries of one table that may name a symbol more than once
 
-_JUMP_SLOT: dict[int, int] = {
-    Machine.I386: 7, Machine.X86_64: 7, Machine.ARM: 22, Machine.AARCH64: 1026, Machine.PPC64: 21,
-    Machine.S390: 11, Machine.RISCV: 5, Machine.LOONGARCH: 5, Machine.MIPS: 127, Machine.SPARCV9: 21,
-}  # fmt: skip
-_COPY: dict[int, int] = {
-    Machine.I386: 5, Machine.X86_64: 5, Machine.ARM: 20, Machine.AARCH64: 1024, Machine.PPC64: 19,
-    Machine.S390: 9, Machine.RISCV: 4, Machine.LOONGARCH: 4, Machine.MIPS: 126, Machine.SPARCV9: 19,
-}  # fmt: skip
-_IRELATIVE: dict[int, int] = {
-    Machine.I386: 42, Machine.X86_64: 37, Machine.ARM: 160, Machine.AARCH64: 1032, Machine.PPC64: 248,
-    Machine.S390: 61, Machine.RISCV: 58, Machine.LOONGARCH: 12,
-}  # fmt: skip
-# The offset of a variable in the thread-local storage that exists at start-up (initial-exec).
-_STATIC_TLS: dict[int, int] = {
-    Machine.I386: 14, Machine.X86_64: 18, Machine.ARM: 19, Machine.AARCH64: 1030, Machine.PPC64: 73,
-    Machine.S390: 56, Machine.RISCV: 11, Machine.LOONGARCH: 11, Machine.MIPS: 48,
-}  # fmt: skip
+
+class _Types(NamedTuple):
+    """The numbers of relocations that matter here; -1 where a machine has none. ``static_tls`` is the
+    offset of a variable in the thread-local storage that exists at start-up (initial-exec)."""
+
+    jump_slot: int
+    copy: int
+    irelative: int
+    static_tls: int
+
+
+_TYPES: dict[int, _Types] = {
+    Machine.I386: _Types(7, 5, 42, 14),
+    Machine.X86_64: _Types(7, 5, 37, 18),
+    Machine.ARM: _Types(22, 20, 160, 19),
+    Machine.AARCH64: _Types(1026, 1024, 1032, 1030),
+    Machine.PPC64: _Types(21, 19, 248, 73),
+    Machine.S390: _Types(11, 9, 61, 56),
+    Machine.RISCV: _Types(5, 4, 58, 11),
+    Machine.LOONGARCH: _Types(5, 4, 12, 11),
+    Machine.MIPS: _Types(127, 126, -1, 48),
+    Machine.SPARCV9: _Types(21, 19, -1, -1),
+}
+_NO_TYPES = _Types(-1, -1, -1, -1)
 _TABLES = (
     (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
     (tag.DT_REL, tag.DT_RELSZ, tag.DT_RELCOUNT, False),
@@ -91,12 +97,10 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
     Raises:
         MalformedBinary: a table is larger than the limit.
     """
-    machine = header.machine
-    copy, irelative = _COPY.get(machine, -1), _IRELATIVE.get(machine, -1)
-    static_tls_type = _STATIC_TLS.get(machine, -1)
-    immediate, copied = array("I"), array("I")
-    relative_ifunc = False
+    wanted = _TYPES.get(header.machine, _NO_TYPES)
+    immediate, lazy, copied = array("I"), array("I"), array("I")
     static_tls: list[int] = []
+    kinds: set[int] = set()
     plt_start, plt_size = tags.get(tag.DT_JMPREL, 0), tags.get(tag.DT_PLTRELSZ, 0)
     for table_tag, size_tag, count_tag, has_addend in _TABLES:
         if table_tag not in tags:
@@ -107,24 +111,24 @@ def read_relocations(header: ElfHeader, body: Body, tags: dict[int, int]) -> Rel
             size -= plt_size
         table = _read_table(header, body, start, size, has_addend, tags.get(count_tag, 0))
         immediate += table.symbols
-        kinds = table.kinds()
-        if copy in kinds:
-            copied.extend(table.of(copy))
-        if static_tls_type in kinds:
-            static_tls += dict.fromkeys(table.of(static_tls_type))
-        relative_ifunc |= irelative in kinds
-    lazy = array("I")
+        found = table.kinds()
+        if wanted.copy in found:
+            copied.extend(table.of(wanted.copy))
+        if wanted.static_tls in found:
+            static_tls += dict.fromkeys(table.of(wanted.static_tls))
+        kinds |= found
     if plt_size:
         table = _read_table(header, body, plt_start, plt_size, tags.get(tag.DT_PLTREL) == tag.DT_RELA, 0)
-        jump_slot = _JUMP_SLOT.get(machine, -1)
-        kinds = table.kinds()
-        if kinds == {jump_slot}:  # as nearly always
+        found = table.kinds()
+        if found == {wanted.jump_slot}:  # as nearly always
             lazy = table.symbols
         else:  # only relocations of functions wait for the first call
-            lazy.extend(table.of(jump_slot))
-            immediate.extend(compress(table.symbols, map(jump_slot.__ne__, table.types)))
-            relative_ifunc |= irelative in kinds
-    return RelocatedSymbols(_distinct(immediate), _distinct(lazy), copied, relative_ifunc, static_tls)
+            lazy.extend(table.of(wanted.jump_slot))
+            immediate.extend(compress(table.symbols, map(wanted.jump_slot.__ne__, table.types)))
+            kinds |= found
+    return RelocatedSymbols(
+        _distinct(immediate), _distinct(lazy), copied, wanted.irelative in kinds, static_tls
+    )
 
 
 def _distinct(symbols: array[int]) -> array[int]:
@@ -139,22 +143,21 @@ def _read_table(
     if size > MAXIMUM_RELOCATION_BYTES:
         raise MalformedBinary("relocation table larger than any real one")
     offset = header.file_offset(address) if size else None
-    words = (3 if has_addend else 2) * (2 if header.elf_class == 64 else 1)
+    words = (3 if has_addend else 2) * (2 if header.encoding.elf_class == 64 else 1)
     step = 4 * words
     if offset is None or size <= skip * step:
         return _Table(array("I"), array("I"))
     raw = body.read(offset + skip * step, size - skip * step)
-    column = array("I", raw if not len(raw) % step else raw[: len(raw) // step * step])
-    if (header.order == ">") is (sys.byteorder == "little"):
-        column.byteswap()
-    if header.elf_class == 32:
+    column = header.encoding.words(raw if not len(raw) % step else raw[: len(raw) // step * step])
+    if words < 4:  # of a 32-bit file
         information = column[1::words]
         return _Table(
             array("I", [one >> 8 for one in information]), array("I", [one & 0xFF for one in information])
         )
     first, second = column[2::words], column[3::words]
+    is_little = header.encoding.order == "<"
     if header.machine == Machine.MIPS:
         # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
-        shift = 24 if header.order == "<" else 0
+        shift = 24 if is_little else 0
         return _Table(first, array("I", [one >> shift & 0xFF for one in second]))
-    return _Table(second, first) if header.order == "<" else _Table(first, second)
+    return _Table(second, first) if is_little else _Table(first, second)
