@@ -15,7 +15,7 @@ from imagescan.rules.catalogue import builtin_knowledge
 from imagescan.rules.detectors.common import TIER_ORDER
 from imagescan.rules.detectors.registry import ParameterValue
 from imagescan.rules.document import DEFAULT_FIX, REMEDIES, SENTENCE_END, RuleDocument
-from imagescan.rules.knowledge import Knowledge
+from imagescan.rules.knowledge import Knowledge, LateTable
 from imagescan.rules.observation import Observation
 from imagescan.rules.remedies import owners_text, remedies
 from imagescan.rules.template import fill, fill_known, phrase, places
@@ -79,7 +79,8 @@ def _known(facts: ImageFacts, knowledge: Knowledge, asked: frozenset[str]) -> di
     if "packages" in asked:
         system = (facts.distribution or ("",))[0]
         architecture = facts.platform.architecture
-        values["packages"] = knowledge.library_packages(system, facts.distribution_version, architecture)
+        release = system, facts.distribution_version, architecture
+        values["packages"] = LateTable(lambda: knowledge.library_packages(*release))
     return values
 
 

@@ -7,8 +7,9 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from fnmatch import fnmatchcase
+from functools import cache
 from types import MappingProxyType
 
 from imagescan.bundles.bundle import HOSTS, BundleKnowledge, BundleLoader
@@ -77,6 +78,27 @@ class LibraryPackages:
 
     architectures: tuple[str, ...]
     packages: LibraryTable
+
+
+class LateTable(Mapping[str, tuple[str, ...]]):
+    """A library table that is read when it is first looked into: most images lack no library, and reading
+    takes 9 ms. Whatever ``read`` raises is raised then."""
+
+    def __init__(self, read: Callable[[], LibraryTable]) -> None:
+        self._table = cache(read)
+
+    def __getitem__(self, library: str) -> tuple[str, ...]:
+        return self._table()[library]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table())
+
+    def __len__(self) -> int:
+        return len(self._table())
+
+    def values(self) -> ValuesView[tuple[str, ...]]:
+        """See ``Mapping.values``; here at the pace of the table itself."""
+        return self._table().values()
 
 
 @dataclass(frozen=True, slots=True)
