@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagescan.cli.arguments import COMMANDS
-from imagescan.cli.options import OPTIONS
+from imagescan.cli.options import COMMANDS, OPTIONS
 from imagescan.gate import ExitCode
 from samples import build
 from tests.requirements import require

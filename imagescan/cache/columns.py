@@ -117,6 +117,13 @@ class Reader:
             raise Damaged("more values than bytes")
         return number
 
+    def ends(self, count: int) -> list[int]:
+        """Where each of so many values ends among their parts, whose numbers come next; a zero in front."""
+        ends = [0, *accumulate(positive(self.numbers(count)))]
+        if ends[-1] > self.limit:
+            raise Damaged("more values than bytes")
+        return ends
+
 
 class Codec:
     """How all values of one hint are written and read. ``schema`` describes the form as text: values

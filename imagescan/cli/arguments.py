@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from imagescan.cli.options import OPTIONS, Kind, Option
+from imagescan.cli.options import COMMANDS, OPTIONS, Kind, Option
+from imagescan.cli.suggestion import suggestion
 from imagescan.errors import UsageError
 
 _DESCRIPTION = "Will everything in this container image start? Reads the image, runs nothing."
@@ -43,7 +44,6 @@ _POSITIONALS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "rules": (("action", "list|test|docs", ""),),
     "cache": (("action", "info|prune|clear", ""),),
 }
-COMMANDS = tuple(_POSITIONALS)
 ACTIONS = {"rules": ("list", "test", "docs"), "cache": ("info", "prune", "clear")}
 
 
@@ -91,7 +91,7 @@ def _may_ask_for_help(word: str) -> bool:
 
 def _command(arguments: Sequence[str]) -> str | None:
     """The command, if the first word that is no option nor an option's value is one."""
-    if not set(COMMANDS).intersection(arguments):
+    if COMMANDS.isdisjoint(arguments):
         return None
     common = _Parser(prog="imagescan", add_help=False, allow_abbrev=False, formatter_class=_UNSHOWN)
     _add_options(common, OPTIONS)
@@ -125,7 +125,7 @@ def _add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> 
         names = [f"-{option.short}", f"--{option.name}"] if option.short else [f"--{option.name}"]
         if option.kind is Kind.SWITCH:
             parser.add_argument(*names, dest=option.key, action="store_const", const=True, help=option.help)
-        elif option.kind in (Kind.LIST, Kind.VARIABLES):
+        elif option.is_repeatable:
             parser.add_argument(
                 *names, dest=option.key, action="append", metavar=option.metavar, help=option.help
             )
@@ -138,11 +138,3 @@ def _unknown(word: str, command: str) -> UsageError:
         return UsageError(f"one word too many: {word!r}", advice=f"see imagescan {command} --help")
     known = [f"--{option.name}" for option in OPTIONS] + ["--help", "--version"]
     return UsageError(f"unknown option {word.partition('=')[0]}", advice=suggestion(word, known))
-
-
-def suggestion(word: str, known: Sequence[str], otherwise: str = "see imagescan --help") -> str:
-    """Advice that names the known word nearest to a wrong one, if one is near."""
-    import difflib
-
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
-    return f"did you mean {near[0]}?" if near else otherwise

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from imagescan.cli.arguments import suggestion
 from imagescan.cli.context import Context, ScannedImage, write_file
 from imagescan.cli.scanning import is_list, scan_with_progress
 from imagescan.cli.settings import Output
+from imagescan.cli.suggestion import suggestion
 from imagescan.dataclasses import replace
 from imagescan.errors import NotFound, UsageError
 from imagescan.findings import Blame

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from imagescan.cli.arguments import parse
 from imagescan.cli.context import Context, Scan, complaint
+from imagescan.cli.plain_words import read_plainly
 from imagescan.cli.settings import settle
 from imagescan.errors import UsageError
 from imagescan.gate import ExitCode
@@ -58,7 +58,7 @@ def run(
         BrokenPipeError, KeyboardInterrupt: the reader went away, the user had enough.
     """
     try:
-        words = parse(arguments)
+        words = read_plainly(arguments) or _parse(arguments)
         settings = settle(vars(words), environment, directory)
         context = Context(
             settings,
@@ -78,6 +78,12 @@ def run(
     except Exception as error:
         stderr.write(complaint(error, environment))
         return int(ExitCode.NOT_JUDGED)
+
+
+def _parse(arguments: Sequence[str]) -> Any:  # noqa: ANN401 - argparse.Namespace
+    from imagescan.cli.arguments import parse
+
+    return parse(arguments)
 
 
 def _dispatch(context: Context, words: Any) -> ExitCode:  # noqa: ANN401 - argparse.Namespace

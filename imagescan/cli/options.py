@@ -32,6 +32,11 @@ class Option:
     is_path: bool = False
 
     @property
+    def is_repeatable(self) -> bool:
+        """Whether each value that is given counts."""
+        return self.kind in (Kind.LIST, Kind.VARIABLES)
+
+    @property
     def key(self) -> str:
         """The name as a Python attribute."""
         return self.name.replace("-", "_")
@@ -42,6 +47,7 @@ class Option:
         return f"IMAGESCAN_{self.key.upper()}"
 
 
+COMMANDS = frozenset({"scan", "tree", "why", "diff", "explain", "rules", "cache"})
 FAIL_ON_CHOICES = ("error", "warning", "note", "never")
 FORMATS = ("table", "json")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagescan.cli.arguments import suggestion
 from imagescan.cli.context import Context, write_file
+from imagescan.cli.suggestion import suggestion
 from imagescan.errors import UsageError
 from imagescan.findings import Severity
 from imagescan.gate import ExitCode

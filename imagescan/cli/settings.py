@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagescan.cli.arguments import suggestion
 from imagescan.cli.options import FORMATS, OPTIONS, Kind, Option
+from imagescan.cli.suggestion import suggestion
 from imagescan.cli.words import read_variables, read_words
 from imagescan.dataclasses import dataclass, fields
 from imagescan.errors import UsageError

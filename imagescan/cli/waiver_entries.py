@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from imagescan.cli.arguments import suggestion
 from imagescan.cli.settings import position
+from imagescan.cli.suggestion import suggestion
 from imagescan.errors import InvalidReference, UsageError
 from imagescan.patterns import pattern
 from imagescan.reference import Platform

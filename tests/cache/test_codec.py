@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
+from imagescan.dataclasses import NamedTuple
 
 
 class Colour(StrEnum):
