@@ -25,6 +25,7 @@ from imagescan.errors import ChildLost, ImageScanError
 
 PROGRESS_SECONDS = 0.1  # between two messages of a child that is at work
 MAXIMUM_MESSAGE = 1 << 20  # bytes of one message; what a piece of work gives back is short
+MAXIMUM_TURNS = 4096
 
 Report = Callable[[int], None]  # told how much more was done, in whatever unit the work counts
 Work = Callable[[Report], bytes]
@@ -137,6 +138,31 @@ class Children:
             return os.waitpid(child.pid, 0)[1]
         except ChildProcessError:  # the program around us takes leave of every child itself
             return 0
+
+
+class Turns:
+    """So many turns, which this process and its children take one by one: one that is taken is gone for all.
+
+    Each is a byte in a pipe; at least ``MAXIMUM_TURNS`` of them find room (pipe(7)).
+
+    Raises:
+        OSError: the system has no room for a pipe.
+    """
+
+    def __init__(self, turns: int) -> None:
+        self._reader, writer = os.pipe()
+        try:
+            os.write(writer, bytes(min(turns, MAXIMUM_TURNS)))
+        finally:
+            os.close(writer)  # so that who comes when all are taken meets the end
+
+    def take(self) -> bool:
+        """Take a turn; false when there is none left."""
+        return bool(os.read(self._reader, 1))
+
+    def close(self) -> None:
+        """Comes last in this process, and does not matter to the others."""
+        os.close(self._reader)
 
 
 class _Child:

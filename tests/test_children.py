@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from imagescan import children, processors
-from imagescan.children import Children, UnexpectedError, may_fork
+from imagescan.children import Children, Turns, UnexpectedError, may_fork
 from imagescan.errors import ChildLost, CorruptLayer, ImageScanError, NotFound
 from imagescan.layers.body import FileTooLarge
 from imagescan.processors import usable_processors
@@ -44,6 +44,24 @@ def test_each_result_comes_back_with_its_number():
         found = dict(running.wait() for _ in range(5))
     assert [found[number].split()[0] for number in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
     assert len({one.split()[-1] for one in found.values()}) == 5
+
+
+def test_each_turn_is_taken_by_one():
+    turns, taken = Turns(1000), 0
+
+    def work(report):
+        found = 0
+        while turns.take():
+            found += 1
+        return str(found).encode()
+
+    with Children() as running:
+        running.start(0, "", work)
+        while turns.take():
+            taken += 1
+        result = running.wait()
+    turns.close()
+    assert taken + int(result.data) == 1000
 
 
 def test_progress_adds_up(monkeypatch):

@@ -9,34 +9,24 @@ does not matter and answers can be shared between link maps.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
-from imagescan.dataclasses import NamedTuple
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.gnu_hash import gnu_hashes
 from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
 from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
 from imagescan.loader.second_process import SecondProcess, may_share
-from imagescan.loader.symbol_lookup import UNVERSIONED, Names, Version
+from imagescan.loader.survey import Survey, Wanted, version_of
+from imagescan.loader.symbol_lookup import Names, Version
 from imagescan.loader.unanswered import OnlyOnce, Unanswered
 
-PORTION = 50_000  # references that are asked at once
+PORTION = 25_000  # references that are asked at once
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
 
 PORTIONS_FOR_TWO = 4  # that take longer than starting another process
 
 Asking = tuple[Linked, Sequence[Linked]]
-Wanted = tuple[bytes, Version | None]
-_NOTHING: frozenset[bytes] = frozenset()
-
-
-class Survey(NamedTuple):
-    """What came of looking for names in files: which files, by identity, answer a name of a version."""
-
-    names: Mapping[Version | None, Set[bytes]]
-    inodes: Set[Inode]
-    definers: Mapping[Wanted, Set[Inode]]
 
 
 class Binder:
@@ -52,7 +42,7 @@ class Binder:
         self._files = OpenedFiles(is_musl=is_musl, aliases=aliases)
         self._references = OnlyOnce()
         self._unanswered = Unanswered(self._files, self._references)
-        self._survey = Survey({}, frozenset(), {})
+        self._survey = Survey(self._files, frozenset())
         self._found: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._found_names = 0
         self._absent: dict[tuple[Inode, Version | None], set[bytes]] = {}
@@ -105,19 +95,18 @@ class Binder:
     ) -> set[bytes]:
         """Those of some names, all of one version, that no object answers. What is remembered counts first;
         then each file is opened once, for all that is asked."""
-        inodes = {by.inode for by in objects}
-        surveyed = self._survey.names.get(version, _NOTHING) & names
-        if not surveyed or not inodes <= self._survey.inodes:
+        surveyed = self._survey.names(version) & names
+        if not surveyed:
             return self._asked_in_vain(names, version, objects)
-        definers = self._survey.definers
-        left = {name for name in surveyed if inodes.isdisjoint(definers.get((name, version), ()))}
+        left = self._survey.answered_by_none({(name, version) for name in surveyed}, objects)
         names = names - surveyed
-        return left | self._asked_in_vain(names, version, objects) if names else left
+        found = {name for name, _ in left}
+        return found | self._asked_in_vain(names, version, objects) if names else found
 
     def _asked_in_vain(
         self, names: set[bytes], version: Version | None, objects: Sequence[Linked]
     ) -> set[bytes]:
-        """The same for names that were not looked for in all of the files."""
+        """The same for names that nobody looks for in all files."""
         for by in objects:
             names = names - self._known(by, version)
             if not names:
@@ -147,28 +136,31 @@ class Binder:
 
     def residuals(self, some: Sequence[Asking]) -> list[tuple[SymbolReference, ...]]:
         """The same of several objects: each of the others is opened once for all of them. Where that takes
-        long, and there is another processor, a second process does half of it."""
+        long, and there is another processor, a second process does some of it."""
         portions = [*_portions(some)]
-        half = len(portions) // 2 if len(portions) >= PORTIONS_FOR_TWO and may_share() else len(portions)
         unanswered = Unanswered(self._files.anew(), self._references)
-        theirs = [one for portion in portions[half:] for one in portion]
-        with SecondProcess(lambda: self._symbols(portions[half:]), bool(theirs)) as second:
-            found = [left for portion in portions[:half] for left in unanswered.references(portion)]
+        is_wanted = len(portions) >= PORTIONS_FOR_TWO and may_share()
+        found: list[tuple[SymbolReference, ...]] = []
+        done = 0
+        with SecondProcess(len(portions), self._symbols(portions), is_wanted=is_wanted) as second:
+            while done < len(portions) and second.may_do_next():
+                found += unanswered.references(portions[done])
+                done += 1
+            theirs = some[len(found) :]
             symbols = second.result(len(theirs))
         if symbols is not None:
-            found += [
-                unanswered.references_of(one, left) for (one, _), left in zip(theirs, symbols, strict=True)
-            ]
+            rest = zip(theirs, symbols, strict=True)
+            found += [unanswered.references_of(one, left) for (one, _), left in rest]
         else:
-            found += [left for portion in portions[half:] for left in unanswered.references(portion)]
+            found += [left for portion in portions[done:] for left in unanswered.references(portion)]
         for (one, direct), left in zip(some, found, strict=True):
             self._residuals[one.inode, *(other.inode for other in direct)] = left
         return found
 
-    def _symbols(self, portions: Sequence[Sequence[Asking]]) -> Iterator[array[int]]:
+    def _symbols(self, portions: Sequence[Sequence[Asking]]) -> Callable[[int], Iterable[array[int]]]:
+        """What a second process does: the ``residuals`` of one portion, as indices of symbols."""
         unanswered = Unanswered(self._files.anew(), self._references)
-        for portion in portions:
-            yield from unanswered.symbols(portion)
+        return lambda portion: unanswered.symbols(portions[portion])
 
     def answers(self, provider: Linked, reference: SymbolReference) -> bool:
         """Whether a definition of an object answers a reference."""
@@ -178,28 +170,16 @@ class Binder:
         """Whether an object has a definition of that name, whoever may use it."""
         return self._files.defines(provider, name)
 
-    def look_for(self, wanted: Set[Wanted], among: Iterable[Linked]) -> Survey:
-        """Which of some files answer each of some references; remembered instead of what was looked for
-        before."""
-        names = Names(gnu_hashes({name for name, _ in wanted}))
-        versions: dict[Version | None, set[bytes]] = {}
-        for name, version in wanted:
-            versions.setdefault(version, set()).add(name)
-        files = self._files.anew()
-        definers: dict[Wanted, set[Inode]] = {}
-        looked_in = {one.inode: one for one in among}
-        for inode, one in looked_in.items() if wanted else ():
-            answered = files.among(one, names)
-            for version, asked in versions.items():
-                for name in answered.of(version) & asked:
-                    definers.setdefault((name, version), set()).add(inode)
-        self._survey = Survey(versions, frozenset(looked_in), definers)
+    def look_for(self, wanted: Set[Wanted]) -> Survey:
+        """Which files answer each of some references; remembered instead of what was looked for before."""
+        self._survey = Survey(self._files.anew(), wanted)
         return self._survey
 
     def close_files(self) -> None:
         """Give back the memory that look-ups take; what is asked later opens its files again."""
         self._files.close()
         self._references.clear()
+        self._survey.close_files()
         self._unanswered = Unanswered(self._files, self._references)
         self._found.clear()
         self._found_names = 0
@@ -252,8 +232,3 @@ def _portions(some: Sequence[Asking]) -> Iterator[Sequence[Asking]]:
         if references >= PORTION or end == len(some):
             yield some[start:end]
             start, references = end, 0
-
-
-def version_of(reference: SymbolReference) -> Version | None:
-    """The version that a reference asks for."""
-    return UNVERSIONED if reference.version is None else (reference.version, reference.version_hidden)

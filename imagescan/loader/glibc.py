@@ -98,19 +98,14 @@ class GlibcProcess:
             return None
         if any(not name or "/" in name or "$" in name for name in elf.needed):
             return None
-        if any(need.file not in elf.needed for need in elf.version_needs):
-            return None
+        plan = self._plan(self._main)
+        # Nobody asks where it was looked for, so objects of the same run path share their searches.
+        self._main.plan = plan._replace(lists=tuple(one._replace(owner="") for one in plan.lists))
         self._load_needed(self._main)
         requests = self._process.requests
         if any(one.found is None for one in requests):
             return None
-        version = self._loader._identity.version
-        main = [self._main]
-        complaints = (
-            *check_versions(main, self._process.names.get, frozenset(), version),
-            start_faults(main, version, self._environment, self._interpreter.real),
-        )
-        return None if any(complaints) else requests
+        return None if self._loader.complains_of(self._main, self._process.names.get) else requests
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its

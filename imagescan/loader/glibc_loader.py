@@ -6,6 +6,8 @@ The loader's facts enter; searches, and processes in its hands, leave. Follows `
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from imagescan.content import KeptFile
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry, RootFilesystem
@@ -14,11 +16,13 @@ from imagescan.loader.cache_file import LoaderCache, read_cache
 from imagescan.loader.candidates import GlibcAcceptance
 from imagescan.loader.environment import ProcessEnvironment
 from imagescan.loader.glibc import GlibcProcess
+from imagescan.loader.object_faults import Checked, start_faults
 from imagescan.loader.platforms import LoaderPlatform, platform_of
 from imagescan.loader.preload import preload_names
 from imagescan.loader.search import GlibcSearch
 from imagescan.loader.tokens import TokenValues
 from imagescan.loader.values import LoaderIdentity, Outcome
+from imagescan.loader.versions import Versioned, check_versions
 
 
 class GlibcLoader:
@@ -76,6 +80,17 @@ class GlibcLoader:
         """Start a program as the kernel does, or load a library as ``ld.so LIBRARY`` would. ``path`` is
         the path that it is opened by, if that is not its canonical one."""
         return GlibcProcess(self, entry, elf, is_program=is_program, path=path or entry.path)
+
+    def complains_of(self, one: Checked, answering: Callable[[str], Versioned | None]) -> bool:
+        """Whether there is anything to say of an object alone, or may be in some process. ``answering`` gives
+        what answers its needed entries."""
+        if any(need.file not in one.elf.needed for need in one.elf.version_needs):
+            return True
+        version = self._identity.version
+        complaints = check_versions((one,), answering, frozenset(), version)
+        interpreter = self._identity.path
+        assert interpreter is not None, "a missing loader loads nothing"
+        return any(complaints) or bool(start_faults((one,), version, self._environment, interpreter))
 
     @property
     def identity(self) -> LoaderIdentity:

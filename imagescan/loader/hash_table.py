@@ -10,14 +10,16 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
 from itertools import compress
 
 from imagescan.elf.symbols import SymbolTable
 
 _HEADER = 16  # bytes of the four words that the table begins with
-_LOWEST_BIT = bytes((0, 1)) * 128
+_LOWEST_BYTE = 0 if sys.byteorder == "little" else 3  # of a word of 4 bytes
+_LOWEST_BIT = bytes((0, 1)) * 128  # of each byte
+_SET = bytes(byte | 1 for byte in range(256))  # each byte with its lowest bit set
 
 
 class HashTable:
@@ -40,7 +42,7 @@ class HashTable:
     def indices(self, value: int) -> list[int]:
         """The symbols that a look-up of a hash comes by, in its order."""
         chains = self._chains
-        if not chains or not self._passes_bloom(value):
+        if not chains or not self._pass_bloom((value,))[0]:
             return []
         place = self._buckets[value % len(self._buckets)] - self.first
         found = []
@@ -56,40 +58,44 @@ class HashTable:
 
     def among(self, links: Set[int]) -> list[int]:
         """All symbols with one of some hashes, whose lowest bits are set."""
-        chains = self._chains
-        # The lowest bit of each ends a chain.
-        ones = int.from_bytes(b"\1\0\0\0" * len(chains), sys.byteorder)
-        whole = int.from_bytes(chains.tobytes(), sys.byteorder) | ones
-        hashes = array("I", whole.to_bytes(4 * len(chains), sys.byteorder))
+        raw = bytearray(self._chains)
+        raw[_LOWEST_BYTE::4] = raw[_LOWEST_BYTE::4].translate(_SET)  # the lowest bit of each ends a chain
+        hashes = array("I", bytes(raw))
         return list(compress(range(self.first, self.first + len(hashes)), map(links.__contains__, hashes)))
 
-    def leads_to(self, index: int, value: int) -> bool:
-        """Whether a symbol is one of the ``indices`` of a hash."""
-        place = index - self.first
-        start = self._buckets[value % len(self._buckets)] - self.first
-        if start != place and not (0 <= start < place and self._ends.find(b"\1", start, place) < 0):
-            return False
-        return self._chains[place] | 1 == value | 1 and self._passes_bloom(value)
+    def lead_to(self, indices: Sequence[int], values: Sequence[int]) -> list[bool | int]:
+        """For each of some symbols, and a hash beside it, whether it is one of that hash's ``indices``."""
+        first, chains, buckets, find_end = self.first, self._chains, self._buckets, self._ends.find
+        starts = [buckets[value % len(buckets)] for value in values]
+        return [
+            passes
+            and chains[index - first] | 1 == value | 1
+            and (
+                index == start
+                or (first <= start < index and find_end(b"\1", start - first, index - first) < 0)
+            )
+            for index, value, start, passes in zip(
+                indices, values, starts, self._pass_bloom(values), strict=True
+            )
+        ]
 
     @cached_property
     def _ends(self) -> bytes:
         """For each place of the chains whether one ends there."""
-        lowest = self._chains.tobytes()[0 if sys.byteorder == "little" else 3 :: 4]
-        return lowest.translate(_LOWEST_BIT)
+        return self._chains.tobytes()[_LOWEST_BYTE::4].translate(_LOWEST_BIT)
 
     def passing(self, hashes: Iterable[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
         """Those of some names and hashes that the Bloom filter lets through: the rest is not in the table."""
+        some = [*hashes]
+        return [*compress(some, self._pass_bloom([value for _, value in some]))]
+
+    def _pass_bloom(self, values: Iterable[int]) -> list[int]:
+        """For each hash whether the Bloom filter lets it through, as 1 or 0."""
         bits, bloom, shift, last = self._bits, self._bloom, self._shift, len(self._bloom) - 1
         return [
-            (name, value)
-            for name, value in hashes
-            if (word := bloom[value // bits & last]) >> value % bits & word >> (value >> shift) % bits & 1
+            (word := bloom[value // bits & last]) >> value % bits & word >> (value >> shift) % bits & 1
+            for value in values
         ]
-
-    def _passes_bloom(self, value: int) -> bool:
-        bits, bloom = self._bits, self._bloom
-        word = bloom[value // bits & len(bloom) - 1]
-        return bool(word >> value % bits & word >> (value >> self._shift) % bits & 1)
 
 
 def _numbers(kind: str, raw: bytes, swapped: bool) -> array[int]:

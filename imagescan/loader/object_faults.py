@@ -8,10 +8,11 @@ before DT_RELR do with it: nothing. ``loader.md`` sections 4.11, 5 and 7.5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
+from imagescan.elf.facts import ElfFacts
 from imagescan.layers.values import ImagePath
 from imagescan.loader.environment import ProcessEnvironment
-from imagescan.loader.process import Mapped
 from imagescan.loader.values import LoadedObject, LoaderFault
 
 _X86_LEVELS = ("", "x86-64-v2", "x86-64-v3", "x86-64-v4")  # by bit of GNU_PROPERTY_X86_ISA_1_NEEDED
@@ -20,8 +21,27 @@ _RELR_KNOWN_TO_GLIBC = (2, 36)
 _RELR_KNOWN_TO_MUSL = (1, 2, 4)
 
 
+class Checked(Protocol):
+    """A loaded object, as far as it is checked."""
+
+    @property
+    def path(self) -> str:
+        """The path as the loader opened it."""
+        ...
+
+    @property
+    def real(self) -> ImagePath:
+        """The same after symbolic links."""
+        ...
+
+    @property
+    def elf(self) -> ElfFacts:
+        """What it says."""
+        ...
+
+
 def start_faults(
-    objects: Sequence[LoadedObject | Mapped],
+    objects: Sequence[Checked],
     glibc: tuple[int, ...] | None,
     environment: ProcessEnvironment,
     interpreter: ImagePath,

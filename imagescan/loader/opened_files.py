@@ -78,9 +78,10 @@ class OpenedFiles:
         defined = self._open(provider)
         if defined is None:
             return AnsweredNames(None, {}, anyway)
-        found = AnsweredNames(defined, defined.among(names), anyway)
+        found = defined.among(names)
+        answered = AnsweredNames(defined.tests if found else None, found, anyway)
         self._close_some(provider.inode)
-        return found
+        return answered
 
     def answered(self, provider: Linked, names: Set[bytes], version: Version | None) -> Set[bytes]:
         """Those of some names, of references of one version, that an object answers."""

@@ -1,7 +1,8 @@
-"""Numbers that a second process works out while this one does something else.
+"""Pieces of work that two processes do together: this one from the first on, a second from the last back.
 
-Work enters, columns of numbers leave, or None where the other process could not do it: then its work is still
-to be done. What it met may be a bug, a damaged file or another's doing; doing the work here tells.
+Work enters, columns of numbers leave for the pieces that the second process did, or None where it could not:
+then they are still to be done. What it met may be a bug, a damaged file or another's doing; doing the work
+here tells.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 
-from imagescan.children import Children, UnexpectedError, may_fork
+from imagescan.children import MAXIMUM_TURNS, Children, Turns, UnexpectedError, may_fork
 from imagescan.errors import ImageScanError
 from imagescan.processors import usable_processors
 
@@ -21,11 +23,17 @@ def may_share() -> bool:
 
 
 class SecondProcess:
-    """Does ``work`` from the start of this context on, unless it ``is_wanted`` by nobody."""
+    """Does some of ``pieces`` from the start of this context on, if it ``is_wanted``: what ``work`` makes of
+    them, the last first.
 
-    def __init__(self, work: Callable[[], Iterable[array[int]]], is_wanted: bool) -> None:
-        self._work = work
-        self._is_wanted = is_wanted
+    For each piece there is a turn: who takes it does the next one, each process from its own end. So they
+    meet where both have been busy to the end.
+    """
+
+    def __init__(self, pieces: int, work: Callable[[int], Iterable[array[int]]], *, is_wanted: bool) -> None:
+        self._pieces, self._work = pieces, work
+        self._is_wanted = is_wanted and 1 < pieces <= MAXIMUM_TURNS
+        self._turns: Turns | None = None
         self._children = Children()
         self._context = ExitStack()
 
@@ -33,13 +41,17 @@ class SecondProcess:
         self._context.enter_context(self._children)
         if self._is_wanted:
             try:
-                self._children.start(0, "symbols", lambda report: _packed(self._work(), report))
+                self._start()
             except OSError:
                 self._is_wanted = False
         return self
 
     def __exit__(self, *_: object) -> None:
         self._context.close()
+
+    def may_do_next(self) -> bool:
+        """Whether the next piece from the first on is left for this process."""
+        return self._turns is None or self._turns.take()
 
     def result(self, columns: int) -> list[array[int]] | None:
         """So many columns; None where they are not to be had."""
@@ -51,15 +63,22 @@ class SecondProcess:
             return None
         return _unpacked(data, columns)
 
+    def _start(self) -> None:
+        turns = Turns(self._pieces)
+        self._context.callback(turns.close)
+        self._children.start(0, "symbols", partial(self._do_theirs, turns))
+        self._turns = turns
 
-def _packed(columns: Iterable[array[int]], report: Callable[[int], None]) -> bytes:
-    """Each column after its length."""
-    found = array("I")
-    for column in columns:
-        found.append(len(column))
-        found += column
-        report(0)
-    return found.tobytes()
+    def _do_theirs(self, turns: Turns, report: Callable[[int], None]) -> bytes:
+        """Each column after its length."""
+        done: list[array[int]] = []
+        while turns.take():
+            done.append(array("I"))
+            for column in self._work(self._pieces - len(done)):
+                done[-1].append(len(column))
+                done[-1] += column
+            report(0)
+        return b"".join(piece.tobytes() for piece in reversed(done))
 
 
 def _unpacked(data: bytes, columns: int) -> list[array[int]] | None:

@@ -9,9 +9,10 @@ program. Those are looked up once in every file, by hash first.
 from __future__ import annotations
 
 from imagescan.elf.symbols import SymbolReference
-from imagescan.loader.binding import Binder, version_of
+from imagescan.loader.binding import Binder
 from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
 from imagescan.loader.shared_links import SharedLinks, Walk
+from imagescan.loader.survey import version_of
 
 
 class SharedBinding:
@@ -30,7 +31,7 @@ class SharedBinding:
         left = dict(zip(numbers, binder.residuals(objects), strict=True))
         left = {number: references for number, references in left.items() if references}
         wanted = {(one.name, version_of(one)) for references in left.values() for one in references}
-        self._survey = binder.look_for(wanted, nodes)
+        self._survey = binder.look_for(wanted)
         self._left = {
             number: self._without(references, number, links.closure(number))
             for number, references in left.items()
@@ -75,12 +76,12 @@ class SharedBinding:
         """Those references of a node that no node of a closure answers; all of them without a closure."""
         if numbers is None:
             return references
-        inodes = {self._inodes[one] for one in numbers}
-        others = inodes - {self._inodes[number]}
-        definers = self._survey.definers
+        nodes, own = self._links.nodes, self._inodes[number]
+        others = (nodes[one] for one in numbers if self._inodes[one] != own)
+        wanted = {(one.name, version_of(one)) for one in references}
+        by_others = self._survey.answered_by_none(wanted, others)
+        by_all = self._survey.answered_by_none(by_others, (nodes[number],))
         left = tuple(
-            one
-            for one in references
-            if (others if one.copied else inodes).isdisjoint(definers.get((one.name, version_of(one)), ()))
+            one for one in references if (one.name, version_of(one)) in (by_others if one.copied else by_all)
         )
         return references if len(left) == len(references) else left  # what is the same is kept once

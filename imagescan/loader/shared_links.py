@@ -23,8 +23,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from imagescan.dataclasses import dataclass, field
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
+from imagescan.layers.values import ImagePath
 from imagescan.loader.glibc_loader import GlibcLoader
 from imagescan.loader.process import Mapped
+
+_Asking = tuple[tuple[str, ...], str | None, str, bool]
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +45,11 @@ class Node:
     needs: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+
+    @property
+    def real(self) -> ImagePath:
+        """The file's canonical path."""
+        return self.entry.path
 
     @property
     def inode(self) -> tuple[int, int]:
@@ -68,6 +76,7 @@ class SharedLinks:
         self._numbers: dict[tuple[str, str], int] = {}
         self.nodes: list[Node] = []
         self._quirks: set[int] = set()
+        self._answered: dict[_Asking, Node] = {}
         self._twins: frozenset[int] = frozenset()
         self._interpreter = self._add_interpreter()
         self._preloads = self._add_preloads()
@@ -183,6 +192,36 @@ class SharedLinks:
         return tuple(dict.fromkeys(self._number(entry.path, path) for path, entry in found))
 
     def _answer(self, one: Node) -> None:
+        asking = self._asking(one)
+        alike = None if asking is None else self._answered.get(asking)
+        if alike is None or not self._answer_like(one, alike):
+            self._answer_alone(one)
+            if asking is not None and one.number not in self._quirks and not self._is_among(one, one.needs):
+                self._answered.setdefault(asking, one)
+
+    def _asking(self, one: Node) -> _Asking | None:
+        """All that the answers to an object's needed entries depend on; None where it may be the object
+        itself. Objects in which it is the same search the same places for the same names."""
+        elf = one.elf
+        if self._preloads is None or elf.rpath or elf.filters or elf.auxiliaries or elf.soname in elf.needed:
+            return None
+        _, origin = self._key(one.real, one.path)
+        return elf.needed, elf.runpath, origin, elf.no_default_libraries
+
+    def _answer_like(self, one: Node, other: Node) -> bool:
+        """Give an object the answers of another one that asks in the same way, if it is none of them."""
+        if self._is_among(one, other.needs):
+            return False
+        providers = {name: self.nodes[number] for name, number in zip(other.names, other.needs, strict=True)}
+        if self._loader.complains_of(one, providers.get):
+            self._quirks.add(one.number)
+        one.needs, one.names, one.paths = other.needs, other.names, other.paths
+        return True
+
+    def _is_among(self, one: Node, numbers: Iterable[int]) -> bool:
+        return any(self.nodes[number].inode == one.inode for number in numbers)
+
+    def _answer_alone(self, one: Node) -> None:
         requests = self._loader.start(one.entry, one.elf, is_program=False, path=one.path).alone()
         if requests is None:
             self._quirks.add(one.number)

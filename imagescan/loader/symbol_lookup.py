@@ -9,8 +9,10 @@ of all their names instead of DT_HASH's chains.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import compress
 
 from imagescan.elf.symbols import HashKind, SymbolTable, version_rows
 from imagescan.loader.gnu_hash import gnu_hash
@@ -47,27 +49,65 @@ class Names:
         return frozenset([value | 1 for value in self.hashes.values()])
 
 
+class VersionTests:
+    """The tests of a look-up that depend on the reference, for definitions of one file. ``labels`` are its
+    own versions, by index."""
+
+    def __init__(self, labels: Mapping[int, bytes], *, has_versions: bool, is_musl: bool) -> None:
+        self._labels, self._has_versions, self._is_musl = labels, has_versions, is_musl
+
+    def normal(self, version: Version | None) -> Version | None:
+        """Under which version answers are the same: musl knows none, nor does a file without."""
+        return version if self._has_versions and not self._is_musl else UNVERSIONED
+
+    def answers_sort(self, sort: int, version: Version | None) -> bool:
+        """The tests of glibc's check_match that depend on the reference.
+
+        Of a file without versions, and for an unversioned reference, any version will do that is not
+        hidden; index 2 is the oldest and will always do. Version indices 0 and 1 are the base, usable
+        unless hidden. musl looks at the hidden bit alone, not at visibility, and knows no indirect functions.
+        """
+        fact = sort >> _FACT_SHIFT
+        is_hidden, number = bool(sort & _HIDDEN_VERSION), sort & _VERSION_NUMBER
+        if self._is_musl:
+            return not is_hidden and fact & 15 != _IFUNC
+        if fact & _LOCAL_BITS in _LOCAL:
+            return False
+        if version is UNVERSIONED or not self._has_versions:
+            return number <= _FIRST_NAMED_VERSION or not is_hidden
+        if number <= _BASE_VERSION and is_hidden:
+            return False
+        wanted, reference_hidden = version
+        label = self._labels.get(number, b"") if number >= _FIRST_NAMED_VERSION else b""
+        return label == wanted or (not label and not reference_hidden)
+
+
 class AnsweredNames:
     """Those of some names that a file answers, for any reference; ``anyway`` are answered whatever it
     defines."""
 
     def __init__(
         self,
-        defined: DefinedSymbols | None,
+        tests: VersionTests | None,
         by_sort: Mapping[int, Sequence[bytes]],
         anyway: Sequence[bytes] = (),
     ) -> None:
-        self._defined, self._by_sort, self._anyway = defined, by_sort, anyway
+        self._tests, self._by_sort, self._anyway = tests, by_sort, anyway
         self._known: dict[Version | None, frozenset[bytes]] = {}
+
+    @property
+    def are_none(self) -> bool:
+        """Whether no reference at all is answered."""
+        return not self._by_sort and not self._anyway
 
     def of(self, version: Version | None) -> frozenset[bytes]:
         """The names that answer references of a version."""
-        if self._defined is None:
+        if self._tests is None:
             return frozenset(self._anyway)
-        version = self._defined.normal(version)
+        version = self._tests.normal(version)
         found = self._known.get(version)
         if found is None:
-            answers = self._defined.answers_sort
+            answers = self._tests.answers_sort
             some = [names for sort, names in self._by_sort.items() if answers(sort, version)]
             found = self._known[version] = frozenset(self._anyway).union(*some)
         return found
@@ -116,13 +156,10 @@ class DefinedSymbols:
     def among(self, names: Names) -> dict[int, list[bytes]]:
         """Those of many names that look-ups end at, by what tells whom they answer (``answers_sort``).
         It is the same as asking for each of them."""
-        found: dict[int, list[bytes]] = {}
-        for index, name in self._hits(names):
-            sort = self._sort(index)
-            if sort in found:
-                found[sort].append(name)
-            else:
-                found[sort] = [name]
+        found: defaultdict[int, list[bytes]] = defaultdict(list)
+        indices, hits = self._hits(names)
+        for sort, name in zip(self._sorts(indices), hits, strict=True):
+            found[sort].append(name)
         return {sort: some for sort, some in found.items() if _is_definition(sort)}
 
     def defines(self, name: bytes) -> bool:
@@ -132,74 +169,68 @@ class DefinedSymbols:
     def answers(self, name: bytes, value: int, version: Version | None) -> bool:
         """Whether a look-up of a name, whose hash is ``value``, ends at a definition for a reference."""
         sorts = map(self._sort, self._indices(name, value))
-        return any(_is_definition(sort) and self.answers_sort(sort, version) for sort in sorts)
-
-    def normal(self, version: Version | None) -> Version | None:
-        """Under which version answers are the same: musl knows none, nor does a file without."""
-        return version if self._table.has_versions and not self._is_musl else UNVERSIONED
-
-    def answers_sort(self, sort: int, version: Version | None) -> bool:
-        """The tests of glibc's check_match that depend on the reference.
-
-        Of a file without versions, and for an unversioned reference, any version will do that is not
-        hidden; index 2 is the oldest and will always do. Version indices 0 and 1 are the base, usable
-        unless hidden. musl looks at the hidden bit alone, not at visibility, and knows no indirect functions.
-        """
-        fact = sort >> _FACT_SHIFT
-        is_hidden, number = bool(sort & _HIDDEN_VERSION), sort & _VERSION_NUMBER
-        if self._is_musl:
-            return not is_hidden and fact & 15 != _IFUNC
-        if fact & _LOCAL_BITS in _LOCAL:
-            return False
-        if version is UNVERSIONED or not self._table.has_versions:
-            return number <= _FIRST_NAMED_VERSION or not is_hidden
-        if number <= _BASE_VERSION and is_hidden:
-            return False
-        wanted, reference_hidden = version
-        label = self._columns.labels.get(number, b"") if number >= _FIRST_NAMED_VERSION else b""
-        return label == wanted or (not label and not reference_hidden)
+        return any(_is_definition(sort) and self.tests.answers_sort(sort, version) for sort in sorts)
 
     def _is_definition(self, index: int) -> bool:
         return _is_definition(self._sort(index))
+
+    @cached_property
+    def tests(self) -> VersionTests:
+        """The tests that depend on the reference."""
+        table = self._table
+        labels = self._columns.labels if table.has_versions and not self._is_musl else {}
+        return VersionTests(labels, has_versions=table.has_versions, is_musl=self._is_musl)
 
     @cached_property
     def _columns(self) -> _Columns:
         return _Columns(self._table)
 
     def _sort(self, index: int) -> int:
-        """What tells whom a symbol answers: version index, whether its value is 0, and its facts."""
-        columns = self._columns
-        version = columns.versions[index] if index < len(columns.versions) else _BASE_VERSION
-        return columns.facts[index] << _FACT_SHIFT | (not columns.values[index]) << _ZERO_SHIFT | version
+        return self._sorts((index,))[0]
 
-    def _hits(self, names: Names) -> Iterable[tuple[int, bytes]]:
-        """The symbols that ``_indices`` finds for some names."""
+    def _sorts(self, indices: Sequence[int]) -> list[int]:
+        """What tells whom symbols answer: version index, whether the value is 0, and its facts."""
+        if not indices:
+            return []
+        columns = self._columns
+        facts, values, versions = columns.facts, columns.values, columns.versions
+        return [
+            facts[index] << _FACT_SHIFT | (not values[index]) << _ZERO_SHIFT | versions[index]
+            for index in indices
+        ]
+
+    def _hits(self, names: Names) -> tuple[Sequence[int], Sequence[bytes]]:
+        """The symbols that ``_indices`` finds for some names, and these."""
         table = self._hash_table
         if table is None:
             asked = names.hashes.keys() & self._index.keys()
-            return [(index, name) for name in asked for index in self._index[name]]
+            return _columns_of([(index, name) for name in asked for index in self._index[name]])
         if not self.is_worth_comparing(len(names.hashes)):
-            return [
-                (index, name)
-                for name, value in table.passing(names.hashes.items())
-                for index in self._indices(name, value)
-            ]
+            return _columns_of(
+                [
+                    (index, name)
+                    for name, value in table.passing(names.hashes.items())
+                    for index in self._indices(name, value)
+                ]
+            )
         indices = table.among(names.links)
-        return self._named(table, indices, names.hashes) if indices else ()
+        return self._named(table, indices, names.hashes) if indices else ((), ())
 
     def _named(
         self, table: HashTable, indices: Sequence[int], hashes: Mapping[bytes, int]
-    ) -> Iterable[tuple[int, bytes]]:
+    ) -> tuple[Sequence[int], Sequence[bytes]]:
         """Those of some symbols that look-ups of names come by, with these."""
         starts, strings, find = self._columns.starts, self._columns.strings, self._columns.strings.find
         if indices[-1] >= len(starts):
             indices = [index for index in indices if index < len(starts)]
-        found = [strings[start : find(b"\0", start)] for start in [starts[index] for index in indices]]
-        return [
-            (index, name)
-            for index, name, value in zip(indices, found, map(hashes.get, found), strict=True)
-            if value is not None and table.leads_to(index, value) and (name or self._is_named(index, name))
+        named = [strings[start : find(b"\0", start)] for start in [starts[index] for index in indices]]
+        is_asked = [
+            name in hashes and bool(name or self._is_named(index, name))
+            for index, name in zip(indices, named, strict=True)
         ]
+        indices, named = [*compress(indices, is_asked)], [*compress(named, is_asked)]
+        leads = table.lead_to(indices, [hashes[name] for name in named])
+        return [*compress(indices, leads)], [*compress(named, leads)]
 
     def _indices(self, name: bytes, value: int) -> Sequence[int]:
         """The symbols of that name that the hash table leads to (``do_lookup_x``)."""
@@ -222,6 +253,10 @@ class DefinedSymbols:
         return found
 
 
+def _columns_of(hits: Sequence[tuple[int, bytes]]) -> tuple[Sequence[int], Sequence[bytes]]:
+    return [index for index, _ in hits], [name for _, name in hits]
+
+
 class _Columns:
     """The columns of one file's symbols that look-ups look at."""
 
@@ -236,4 +271,5 @@ class _Columns:
         # In any byte order: they are only compared with 0.
         self.values = array("Q", columns.symbols)[1::3] if table.elf_class == 64 else rows[1::step]
         self.versions = table.version_column(columns)
+        self.versions.extend([_BASE_VERSION] * (len(self.starts) - len(self.versions)))
         self.labels = {number: name for number, name, file, _ in version_rows(columns) if not file}

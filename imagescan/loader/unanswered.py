@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 from operator import is_not
 
 from imagescan.dataclasses import NamedTuple
@@ -25,7 +25,7 @@ from imagescan.elf.symbols import (
 )
 from imagescan.loader.gnu_hash import gnu_hashes
 from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
-from imagescan.loader.symbol_lookup import UNVERSIONED, Names, Version
+from imagescan.loader.symbol_lookup import UNVERSIONED, AnsweredNames, Names, Version
 
 MAXIMUM_ASKED = 50_000  # names remembered because they were answered
 
@@ -53,23 +53,43 @@ _ANYTHING = _Wanted(UNVERSIONED, None)
 
 
 class _Asker:
-    """One file: the names that nobody has answered yet, by what is wanted of them. ``versions`` is what it
-    wants of those that somebody has asked for before."""
+    """One file: the names that nobody is known to answer, by what is wanted of them. ``versions`` is all that
+    it wants."""
 
     __slots__ = ("direct", "pending", "table", "versions")
 
     def __init__(self, table: SymbolTable, direct: Sequence[Linked]) -> None:
         self.table, self.direct = table, direct
-        self.pending: dict[_Wanted, Set[bytes]] = {}
-        self.versions: Collection[_Wanted] = ()
+        self.pending: dict[_Wanted, Collection[bytes]] = {}
+        self.versions: Collection[_Wanted] = (_ANYTHING,)
 
-    def drop(self, wanted: _Wanted, answered: Set[bytes]) -> None:
-        """Some of the names are answered."""
-        left = self.pending[wanted] - answered
-        if left:
-            self.pending[wanted] = left
-        else:
-            del self.pending[wanted]
+
+class _Portion:
+    """What is asked at once: names by what is wanted of them, where somebody is likely to answer, and all
+    ``names``, each once."""
+
+    def __init__(self) -> None:
+        self.asking: dict[_Wanted, set[bytes]] = {}
+        self.names: dict[bytes, bytes] = {}
+
+    def add(self, names: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The same names, where they are kept once."""
+        return tuple(map(self.names.setdefault, names, names))
+
+
+class _Answers:
+    """What files answer of the names of one portion; each is opened when it is first asked."""
+
+    def __init__(self, files: OpenedFiles, names: Names) -> None:
+        self._files, self._names = files, names
+        self._known: dict[Inode, AnsweredNames] = {}
+
+    def of(self, provider: Linked, version: Version | None) -> frozenset[bytes]:
+        """The names of references of a version that a file answers."""
+        found = self._known.get(provider.inode)
+        if found is None:
+            found = self._known[provider.inode] = self._files.among(provider, self._names)
+        return found.of(version)
 
 
 class Unanswered:
@@ -115,16 +135,17 @@ class Unanswered:
         if len(self._asked) > MAXIMUM_ASKED:
             self._asked.clear()
             self._wanted.clear()
-        asking: dict[_Wanted, set[bytes]] = {}
-        askers = [self._asker(one, direct, asking) for one, direct in some]
+        portion = _Portion()
+        askers = [self._asker(one, direct, portion) for one, direct in some]
+        answers = _Answers(self._files, Names(gnu_hashes(portion.names)))
         waiting = [one for one in askers if one is not None]
-        self._ask_likely(waiting, asking)
-        self._ask_all([one for one in waiting if one.pending])
+        self._ask_likely(waiting, portion, answers)
+        for one in waiting:
+            if one.pending:
+                _ask_all(one, answers)
         return askers
 
-    def _asker(
-        self, one: Linked, direct: Sequence[Linked], asking: dict[_Wanted, set[bytes]]
-    ) -> _Asker | None:
+    def _asker(self, one: Linked, direct: Sequence[Linked], portion: _Portion) -> _Asker | None:
         table = one.elf.symbols
         if table is None:
             return None
@@ -134,44 +155,47 @@ class Unanswered:
         wanted = self._wanted_versions(columns, asked, direct)
         if not wanted:
             if asked.names:
-                asker.pending[_ANYTHING] = {*asked.names}
+                asker.pending[_ANYTHING] = portion.add(asked.names)
             return asker
         asker.versions = {*wanted.values()}
-        versions = list(map(wanted.__getitem__, asked.numbers))
-        known = map(self._asked.get, asked.names, repeat(_NOT_KNOWN))
-        pending: dict[_Wanted, set[bytes]] = {}
-        for name, version in compress(zip(asked.names, versions, strict=True), map(is_not, known, versions)):
+        likely = {number for number, version in wanted.items() if version.provider is not None}
+        if likely:
+            self._ask_first(_of_versions(asked, likely), wanted, portion)
+        for version in asker.versions:
             if version.provider is None:
-                pending.setdefault(version, set()).add(name)
-            else:
-                self._asked[name] = version
-                asking.setdefault(version, set()).add(name)
-        asker.pending |= pending
+                numbers = {number for number in wanted if wanted[number] is version}
+                names, _ = _of_versions(asked, numbers)
+                asker.pending[version] = portion.add(names)
         return asker
 
-    def _ask_likely(self, askers: Sequence[_Asker], asking: Mapping[_Wanted, set[bytes]]) -> None:
+    def _ask_first(
+        self, asked: tuple[Sequence[bytes], Sequence[int]], wanted: Mapping[int, _Wanted], portion: _Portion
+    ) -> None:
+        """Ask for what nobody has asked for before, of names whose version needs name a file."""
+        names, numbers = asked
+        versions = list(map(wanted.__getitem__, numbers))
+        known = map(self._asked.get, names, repeat(_NOT_KNOWN))
+        for name, version in compress(zip(names, versions, strict=True), map(is_not, known, versions)):
+            self._asked[name] = version
+            portion.asking.setdefault(version, set()).add(name)
+            portion.names[name] = name
+
+    def _ask_likely(self, askers: Sequence[_Asker], portion: _Portion, answers: _Answers) -> None:
         """Ask the files that version needs name."""
         providers = {provider.inode: provider for one in askers for provider in one.direct}
-        by_provider: dict[Inode, list[_Wanted]] = {}
-        for wanted in asking:
+        failed: dict[_Wanted, Set[bytes]] = {}
+        for wanted, names in portion.asking.items():
             assert wanted.provider is not None, "others are not likely to answer"
-            by_provider.setdefault(wanted.provider, []).append(wanted)
-        failed: dict[_Wanted, set[bytes]] = {}
-        for inode, some in by_provider.items():
-            sought = Names(gnu_hashes({name for wanted in some for name in asking[wanted]}))
-            answered = self._files.among(providers[inode], sought)
-            for wanted in some:
-                asking[wanted] -= answered.of(wanted.version)
-                if asking[wanted]:
-                    failed[wanted] = asking[wanted]
+            left = names - answers.of(providers[wanted.provider], wanted.version)
+            if left:
+                failed[wanted] = left
         for one in askers if failed else ():
             if not failed.keys().isdisjoint(one.versions):
                 self._add_failed(one, failed)
-        for names in failed.values():
-            for name in names:
-                self._asked.pop(name, None)
+        for name in chain(*failed.values()):
+            self._asked.pop(name, None)
 
-    def _add_failed(self, asker: _Asker, failed: Mapping[_Wanted, set[bytes]]) -> None:
+    def _add_failed(self, asker: _Asker, failed: Mapping[_Wanted, Set[bytes]]) -> None:
         """Of the names of a file those that it asked for in vain."""
         columns = asker.table.columns()
         asked = asker.table.undefined(columns)
@@ -201,27 +225,6 @@ class Unanswered:
                 wanted[number] = known
         return wanted
 
-    def _ask_all(self, askers: Sequence[_Asker]) -> None:
-        """Ask each of the files that are needed, for all at once."""
-        asking: dict[Inode, tuple[Linked, list[_Asker]]] = {}
-        for asker in askers:
-            for provider in asker.direct if asker.pending else ():
-                asking.setdefault(provider.inode, (provider, []))[1].append(asker)
-        pending = {name for one in askers for names in one.pending.values() for name in names}
-        names = Names(gnu_hashes(pending))
-        for provider, some in asking.values():
-            waiting = [one for one in some if one.pending]
-            if waiting:
-                self._ask_one(provider, names, waiting)
-
-    def _ask_one(self, provider: Linked, names: Names, askers: Sequence[_Asker]) -> None:
-        answered = self._files.among(provider, names)
-        for one in askers:
-            for wanted in [*one.pending]:
-                found = answered.of(wanted.version)
-                if found:
-                    one.drop(wanted, found)
-
     def _left(self, asker: _Asker) -> Iterator[_Row]:
         """What is left of a file's references, of those that a relocation uses."""
         columns = asker.table.columns()
@@ -243,3 +246,22 @@ def _rows(table: SymbolTable, columns: SymbolColumns, asked: UndefinedSymbols) -
     for name, number, index in zip(*asked, strict=True):
         if index in used:
             yield index, name, number, used[index]
+
+
+def _of_versions(asked: UndefinedSymbols, numbers: Set[int]) -> tuple[Sequence[bytes], Sequence[int]]:
+    """The names and version numbers of those references that have one of some numbers."""
+    some = [*map(numbers.__contains__, asked.numbers)]
+    return [*compress(asked.names, some)], [*compress(asked.numbers, some)]
+
+
+def _ask_all(asker: _Asker, answers: _Answers) -> None:
+    """Ask the files that are needed, one after the other, until nothing is left."""
+    for wanted, names in [*asker.pending.items()]:
+        left = frozenset(names)
+        for provider in asker.direct:
+            left = left - answers.of(provider, wanted.version)
+            if not left:
+                del asker.pending[wanted]
+                break
+        else:
+            asker.pending[wanted] = left

@@ -157,7 +157,7 @@ MUTANTS = (
     ),
     *_of(
         "symbol_lookup.py",
-        ("a versioned reference needs its version", "if version is UNVERSIONED or not self._table.has_versions:", "if True:"),
+        ("a versioned reference needs its version", "if version is UNVERSIONED or not self._has_versions:", "if True:"),
         ("a base definition answers too", "(not label and not reference_hidden)", "False"),
         ("the oldest version answers an unversioned reference", "return number <= _FIRST_NAMED_VERSION or not is_hidden", "return not is_hidden"),
         ("hidden versions are not for musl", "return not is_hidden and fact & 15 != _IFUNC", "return fact & 15 != _IFUNC"),

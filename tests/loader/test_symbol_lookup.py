@@ -44,9 +44,9 @@ def test_the_hash_is_the_one_of_the_linker() -> None:
 def both_ways(table: SymbolTable, names: Iterable[bytes], *, is_musl: bool) -> None:
     hashes = gnu_hashes(names)
     defined = DefinedSymbols(table, is_musl=is_musl)
-    found = AnsweredNames(defined, defined.among(Names(hashes)))
+    found = AnsweredNames(defined.tests, defined.among(Names(hashes)))
     for version in VERSIONS:
-        normal = defined.normal(version)
+        normal = defined.tests.normal(version)
         each = {name for name, value in hashes.items() if defined.answers(name, value, normal)}
         assert found.of(version) == each
 
