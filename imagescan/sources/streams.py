@@ -60,6 +60,21 @@ class FileWindow(io.RawIOBase):
         """Always."""
         return True
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As ``readinto``, without the copy that ``io.RawIOBase`` makes of what it reads.
+
+        Raises:
+            ImageFormatError: the file became shorter than it was.
+        """
+        if size is None or size < 0:
+            return self.readall()
+        wanted = min(size, self._end - self._position)
+        if wanted <= 0:
+            return b""
+        piece = self._file.read_at(self._position, wanted)
+        self._advance(len(piece))
+        return piece
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer from the file.
 
@@ -70,10 +85,13 @@ class FileWindow(io.RawIOBase):
         if not len(view):
             return 0
         count = self._file.read_into(view, self._position)
+        self._advance(count)
+        return count
+
+    def _advance(self, count: int) -> None:
         if not count:
             raise ImageFormatError("the file ends early: it is truncated", where=self._file.name)
         self._position += count
-        return count
 
     def seekable(self) -> bool:
         """Always."""
