@@ -13,8 +13,10 @@ import hashlib
 import os
 import struct
 import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from zlib import crc32
 
 from imagescan.cache.columns import Damaged
@@ -151,13 +153,7 @@ class StoredFile:
             raise Damaged("a table of another length")
         if checked and (_digest(self._columns) != digest or _digest(table) != table_digest):
             raise Damaged("wrong checksum")
-        self._pieces: dict[int, tuple[int, int, int]] = {}
-        for offset, piece_length, checksum in _PIECE.iter_unpack(table):
-            self._pieces[offset] = start, piece_length, checksum
-            start += piece_length
-        if start != end:
-            raise Damaged("pieces of other lengths")
-        self._offsets = sorted(self._pieces)
+        self._pieces = _Pieces(table, start, end)
 
     def take_columns(self) -> bytes:
         """The columns, once: the values that are made of them take their place in memory."""
@@ -174,8 +170,7 @@ class StoredFile:
         Raises:
             Damaged: they are not what was written.
         """
-        offset = self._offsets[max(bisect_right(self._offsets, place.offset) - 1, 0)] if self._offsets else 0
-        start, length, checksum = self._pieces.get(offset, (0, -1, 0))
+        offset, start, length, checksum = self._pieces.at(place.offset)
         begin = place.offset - offset
         if begin < 0 or place.length < 0 or begin + place.length > length:
             raise Damaged("no such symbols", advice=_ADVICE)
@@ -197,6 +192,34 @@ class StoredFile:
 
     def __del__(self) -> None:
         os.close(self._file)
+
+
+class _Pieces:
+    """Where the pieces of a file are, by their offsets in the store that the facts were made with: a layer
+    has thousands, so they are columns.
+
+    Raises:
+        Damaged: they do not fill the file from ``start`` to ``end``.
+    """
+
+    def __init__(self, table: bytes, start: int, end: int) -> None:
+        rows = [*_PIECE.iter_unpack(table)]
+        starts = [*accumulate((length for _, length, _ in rows), initial=start)]
+        if starts.pop() != end:
+            raise Damaged("pieces of other lengths")
+        order = sorted(range(len(rows)), key=lambda number: rows[number][0])
+        self._offsets = array("Q", [rows[number][0] for number in order])
+        self._starts = array("Q", [starts[number] for number in order])
+        self._lengths = array("Q", [rows[number][1] for number in order])
+        self._checksums = array("I", [rows[number][2] for number in order])
+
+    def at(self, offset: int) -> tuple[int, int, int, int]:
+        """The last piece that begins at an offset or before: its own offset, where it is in the file, its
+        length and CRC-32. A length of -1 where there is none."""
+        place = bisect_right(self._offsets, offset) - 1
+        if place < 0:
+            return 0, 0, -1, 0
+        return self._offsets[place], self._starts[place], self._lengths[place], self._checksums[place]
 
 
 def _digest(data: bytes | bytearray) -> bytes:

@@ -13,7 +13,7 @@ import sys
 from array import array
 from collections.abc import Container, Iterator, Sequence
 from enum import IntEnum
-from itertools import compress
+from itertools import accumulate, compress
 from operator import itemgetter
 
 from imagescan.dataclasses import NamedTuple, dataclass, field
@@ -133,6 +133,7 @@ class SymbolColumns(NamedTuple):
     relocated: bytes
 
 
+_LARGE = 1 << 20  # bytes of a file's columns; larger ones are read one by one, to be in memory once only
 _LENGTHS = struct.Struct(f"<{len(SymbolColumns._fields)}I")
 _RELOCATED_LENGTHS = struct.Struct("<2I")
 
@@ -166,6 +167,8 @@ class SymbolTable:
         Raises:
             LayerError: the store cannot be read.
         """
+        if self.length > _LARGE:
+            return SymbolColumns(*map(self.store.read, self._places()))
         packed = self.store.read(Place(self.offset, self.length))
         columns = []
         start = _LENGTHS.size
@@ -180,9 +183,13 @@ class SymbolTable:
         Raises:
             LayerError: the store cannot be read.
         """
+        return self.store.read(self._places()[SymbolColumns._fields.index("hash_table")])
+
+    def _places(self) -> list[Place]:
+        """Where each column is."""
         lengths = _LENGTHS.unpack(self.store.read(Place(self.offset, _LENGTHS.size)))
-        place = SymbolColumns._fields.index("hash_table")
-        return self.store.read(Place(self.offset + _LENGTHS.size + sum(lengths[:place]), lengths[place]))
+        starts = accumulate(lengths, initial=self.offset + _LENGTHS.size)
+        return list(map(Place, starts, lengths))
 
     def definitions(self) -> Iterator[SymbolDefinition]:
         """Every symbol that a lookup in this file could match (dl-lookup.c check_match, the tests

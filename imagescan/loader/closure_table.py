@@ -110,10 +110,9 @@ def brief_link_maps(closures: ClosureTable, simulation: LinkMaps) -> dict[ImageP
     """The link map of every file that has one, by path; whole ones are made again when asked for."""
     loaders = (*closures.loaders, None)  # the last for those that have none: number -1
     problems, starts = closures.problems, closures.starts
+    remake = simulation.link_map  # once for all of them
     return {
-        path: BriefLinkMap(
-            path, loaders[served_by], problems.get(number, NO_PROBLEMS), partial(simulation.link_map, path)
-        )
+        path: BriefLinkMap(path, loaders[served_by], problems.get(number, NO_PROBLEMS), partial(remake, path))
         for number, (path, served_by) in enumerate(zip(closures.files, closures.served_by, strict=True))
         if starts[number] < starts[number + 1]
     }

@@ -126,6 +126,7 @@ class OpenedFiles:
             return found
         if provider.elf.symbols is None:
             return None
+        self._close_oldest(MAXIMUM_OPENED_BYTES - provider.elf.symbols.length, 0)
         self._opened[provider.inode] = found = DefinedSymbols(provider.elf.symbols, is_musl=self.is_musl)
         return found
 
@@ -134,5 +135,9 @@ class OpenedFiles:
         size = self._opened[used].size
         self._bytes += size - self._sizes.get(used, 0)
         self._sizes[used] = size
-        while self._bytes > MAXIMUM_OPENED_BYTES and len(self._opened) > 1:
+        self._close_oldest(MAXIMUM_OPENED_BYTES, 1)
+
+    def _close_oldest(self, size: int, count: int) -> None:
+        """Close files until so many bytes are left, or so many files."""
+        while self._bytes > size and len(self._opened) > count:
             self._bytes -= self._sizes.pop(self._opened.popitem(last=False)[0], 0)

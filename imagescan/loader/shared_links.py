@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from imagescan.dataclasses import dataclass, field
+from imagescan.dataclasses import dataclass
 from imagescan.elf.facts import ElfFacts
 from imagescan.filesystem.values import FileEntry
 from imagescan.layers.values import ImagePath
@@ -34,17 +34,16 @@ _Asking = tuple[tuple[str, ...], str | None, str, bool]
 class Node:
     """One file as it is loaded: opened by some path, where that matters.
 
-    ``needs`` are the numbers of the nodes that answer its needed entries, ``names`` and ``paths``
-    beside them the names asked for and the paths opened.
+    ``needs`` are the numbers of the nodes that answer its needed entries, ``paths`` beside them the paths
+    opened; all of them, or those before the first whose answer is not the same for everybody.
     """
 
     number: int
     path: str
     entry: FileEntry
     elf: ElfFacts
-    needs: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
+    needs: tuple[int, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def real(self) -> ImagePath:
@@ -156,7 +155,7 @@ class SharedLinks:
                     seen.add(needed)
                     nodes.append(needed)
                     # The loader is there before anybody asks, by the name that the kernel was told.
-                    names.append(interpreter.path if needed == self._interpreter else one.names[place])
+                    names.append(interpreter.path if needed == self._interpreter else one.elf.needed[place])
         return Walk(nodes, names, edges)
 
     def _key(self, real: str, path: str) -> tuple[str, str]:
@@ -226,16 +225,19 @@ class SharedLinks:
         if requests is None:
             self._quirks.add(one.number)
             return
-        for request in requests:
+        needs: list[int] = []
+        paths: list[str] = []
+        for request, name in zip(requests, one.elf.needed, strict=True):
             found = request.found
-            assert found is not None, "an object alone has all that it needs"
+            assert found is not None and request.needed == name, "an object alone has all that it needs"
             number = self._child(found)
             if number is None:
                 self._quirks.add(one.number)
-                return
-            one.needs.append(number)
-            one.names.append(request.needed)
-            one.paths.append(found.path)
+                break
+            usual = self.nodes[number].path  # each path is kept once
+            needs.append(number)
+            paths.append(usual if usual == found.path else found.path)
+        one.needs, one.paths = tuple(needs), tuple(paths)
 
     def _child(self, found: Mapped) -> int | None:
         """The node for what answers; None where it is not the same for everybody."""
@@ -251,7 +253,7 @@ class SharedLinks:
         answers: dict[str, Counter[tuple[int, int]]] = {}
         nodes = self.nodes
         for one in nodes:
-            for name, number in zip(one.names, one.needs, strict=True):
+            for name, number in zip(one.elf.needed, one.needs, strict=False):
                 answers.setdefault(name, Counter())[nodes[number].inode] += 1
         usual = {name: counted.most_common(1)[0][0] for name, counted in answers.items()}
         disputed = {name for name, counted in answers.items() if len(counted) > 1}
@@ -262,6 +264,6 @@ class SharedLinks:
                 self._quirks.add(one.number)
             if soname is not None and usual.get(soname, one.inode) != one.inode:
                 self._quirks.add(one.number)
-            for name, number in zip(one.names, one.needs, strict=True):
+            for name, number in zip(one.elf.needed, one.needs, strict=False):
                 if name in disputed and nodes[number].inode != usual[name]:
                     self._quirks.add(one.number)
