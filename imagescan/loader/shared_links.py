@@ -211,7 +211,8 @@ class SharedLinks:
         """Give an object the answers of another one that asks in the same way, if it is none of them."""
         if self._is_among(one, other.needs):
             return False
-        providers = {name: self.nodes[number] for name, number in zip(one.elf.needed, other.needs, strict=True)}
+        answers = zip(one.elf.needed, other.needs, strict=True)
+        providers = {name: self.nodes[number] for name, number in answers}
         if self._loader.complains_of(one, providers.get):
             self._quirks.add(one.number)
         one.needs, one.paths = other.needs, other.paths
