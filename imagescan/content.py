@@ -126,11 +126,11 @@ class FileInspector:
         if _is_kept(path):
             return _keep(body)
         head = body.read(0, 512)
-        if _is_archive(path, head[:4]):
-            return read_archive(body, store)
         if head.startswith(ELF_MAGIC):
             # Too short to be one: what a loader says of it follows from its size alone.
             return read_elf(body, store) if body.size >= 52 else None
+        if _is_archive(path, head[:4]):
+            return read_archive(body, store)
         if head.startswith(_SCRIPT_STARTS):
             whole = body.read(0, TEXT_LIMIT) if body.size <= TEXT_LIMIT else head
             return read_script(path, whole, body.size)

@@ -173,7 +173,7 @@ def _read_version_needs(
             start, piece = offset, _read_piece(body, offset, _NEED_BYTES)
             last = start + len(piece) - _NEED_BYTES
         count, file, auxiliary, following = need_row(piece, offset - start)
-        library = min(file, beyond) + 1
+        library = file + 1 if file < beyond else beyond + 1
         versions: list[VersionRequirement] = []
         place = offset + auxiliary
         for _ in range(count):

@@ -18,6 +18,8 @@ from imagescan.layers.values import Body
 
 _GNU_HEADERS = {order: struct.Struct(order + "4I") for order in "<>"}
 
+_USUAL_CHAIN_BYTES = 64  # what most chains are shorter than
+
 MAXIMUM_SYMBOLS = 4 << 20
 MAXIMUM_HASH_BYTES = 64 << 20  # bytes of bloom filter, or of buckets; libLLVM's have 128 KiB
 
@@ -65,7 +67,7 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
         return HashTable(HashKind.NONE, 0, 0)
     buckets, first, bloom, _shift = _GNU_HEADERS[header.encoding.order].unpack_from(start)
     bloom_size = bloom * (8 if header.encoding.elf_class == 64 else 4)
-    if max(bloom_size, 4 * buckets) > MAXIMUM_HASH_BYTES:
+    if bloom_size > MAXIMUM_HASH_BYTES or 4 * buckets > MAXIMUM_HASH_BYTES:
         return HashTable(HashKind.NONE, 0, 0)
     chains_at = 16 + bloom_size + 4 * buckets
     if chains_at <= len(start):
@@ -75,12 +77,12 @@ def _read_gnu(header: ElfHeader, body: Body, offset: int) -> HashTable:
     table = header.encoding.words(raw)
     if len(table) < buckets or not bloom:
         return HashTable(HashKind.NONE, first, 0)
-    highest = max(table, default=0)
+    highest = max(table) if table else 0
     if highest < first:
         # Nothing can be found: whatever symbols there are, all are undefined.
         return HashTable(HashKind.GNU, MAXIMUM_SYMBOLS, 0, body.read(offset, chains_at))
     last_chain = chains_at + 4 * (highest - first)
-    end = highest + _length_of_chain(header, start[last_chain:])
+    end = highest + _length_of_chain(header, start[last_chain : last_chain + _USUAL_CHAIN_BYTES])
     if end == highest:
         end, whole = _end_of_chain(header, body, offset + last_chain, highest)
         if not whole:

@@ -48,14 +48,15 @@ class Encoding(NamedTuple):
 
     def addresses(self, raw: bytes) -> array[int]:
         """Raw bytes as numbers of an address's length; what does not fill one at the end is left out."""
-        return self._numbers(self.address, 8 if self.elf_class == 64 else 4, raw)
+        size = 8 if self.elf_class == 64 else 4
+        found = array(self.address, raw if not len(raw) % size else raw[: len(raw) // size * size])
+        if self.is_swapped:
+            found.byteswap()
+        return found
 
     def words(self, raw: bytes) -> array[int]:
         """Raw bytes as numbers of four bytes; what does not fill one at the end is left out."""
-        return self._numbers("I", 4, raw)
-
-    def _numbers(self, kind: str, size: int, raw: bytes) -> array[int]:
-        found = array(kind, raw if not len(raw) % size else raw[: len(raw) // size * size])
+        found = array("I", raw if not len(raw) & 3 else raw[: len(raw) & ~3])
         if self.is_swapped:
             found.byteswap()
         return found

@@ -47,6 +47,7 @@ _TYPES: dict[int, _Types] = {
     Machine.SPARCV9: _Types(21, 19, -1, -1),
 }
 _NO_TYPES = _Types(-1, -1, -1, -1)
+_MIPS = int(Machine.MIPS)
 _TABLES = (
     (tag.DT_RELA, tag.DT_RELASZ, tag.DT_RELACOUNT, True),
     (tag.DT_REL, tag.DT_RELSZ, tag.DT_RELCOUNT, False),
@@ -67,7 +68,10 @@ class RelocatedSymbols(NamedTuple):
 
     def highest(self) -> int:
         """The highest index; hostile ones may be beyond any symbol."""
-        return max(max(self.immediate, default=0), max(self.lazy, default=0))
+        return max(
+            max(self.immediate) if self.immediate else 0,
+            max(self.lazy) if self.lazy else 0,
+        )
 
     def column(self) -> bytes:
         """As ``SymbolColumns.relocated`` keeps them."""
@@ -156,7 +160,7 @@ def _read_table(
         )
     first, second = column[2::words], column[3::words]
     is_little = header.encoding.order == "<"
-    if header.machine == Machine.MIPS:
+    if header.machine == _MIPS:
         # MIPS64 keeps the symbol in the first word and the type in the last byte, whatever the order.
         shift = 24 if is_little else 0
         return _Table(first, array("I", [one >> shift & 0xFF for one in second]))

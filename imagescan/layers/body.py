@@ -29,6 +29,22 @@ class NotKept(LimitExceeded):
     """Bytes of a large file that its inspector did not name."""
 
 
+class ChunkBody:
+    """A ``Body`` that lies within one chunk, as most files do."""
+
+    __slots__ = ("_chunk", "_start", "size")
+
+    def __init__(self, chunk: bytes, start: int, size: int) -> None:
+        self._chunk, self._start, self.size = chunk, start, size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes from ``offset``; fewer than ``length`` only at the end of the file."""
+        end = offset + length
+        if end > self.size:
+            end = self.size
+        return self._chunk[self._start + offset : self._start + end] if 0 <= offset < end else b""
+
+
 class Rope:
     """A ``Body`` made of pieces of chunks, without the file's own holes."""
 

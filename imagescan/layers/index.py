@@ -25,6 +25,7 @@ from imagescan.layers.plain import PlainMembers
 from imagescan.layers.tar import TarReader
 from imagescan.layers.values import (
     HEAD_BYTES,
+    Body,
     ColumnStore,
     ContentInspector,
     LayerIndex,
@@ -151,7 +152,9 @@ class _Walk:
         self._store = store
         self.builder = IndexBuilder()
         self.unread: dict[int, UnreadFile] = {}  # by row
-        self._reader = TarReader(tar, PlainMembers(self.builder, inspector), self._look_into)
+        self._reader = TarReader(
+            tar, PlainMembers(self.builder, inspector, self._keep_facts), self._look_into
+        )
 
     def to_the_end(self) -> None:
         """Read every member."""
@@ -167,18 +170,21 @@ class _Walk:
                 self._look_into(wanted)
 
     def _look_into(self, file: WantedFile, *, is_sparse: bool = False) -> None:
-        """Keep what the inspector makes of the file that was reached last; whether it wants to look into
-        one with holes is not known before it was read."""
+        """Look into the file that the reader reached last; whether the inspector wants to look into one
+        with holes is not known before it was read."""
         path = file.path
         try:
             body = self._reader.body(partial(self._parts, path))
         except FileTooLarge as error:
             self._leave_unread(file, error)
             return
-        if is_sparse and not self._wants(path, file.size, body.read(0, HEAD_BYTES)):
-            return
+        if not is_sparse or self._wants(path, file.size, body.read(0, HEAD_BYTES)):
+            self._keep_facts(file, body)
+
+    def _keep_facts(self, file: WantedFile, body: Body) -> None:
+        """Keep what the inspector makes of a file."""
         try:
-            content = self._inspect(path, body, self._store)
+            content = self._inspect(file.path, body, self._store)
         except (MalformedBinary, LimitExceeded) as error:
             self._leave_unread(file, error)
             return
