@@ -146,12 +146,19 @@ class DefinedSymbols:
     @property
     def names(self) -> frozenset[bytes]:
         """Every name that some look-up may end at, whoever makes it."""
-        columns = self._columns
-        starts, strings, find = columns.starts, columns.strings, columns.strings.find
-        used = (
-            starts[index] for index in range(self._first_hashed, len(starts)) if self._is_definition(index)
+        columns, first = self._columns, self._first_hashed
+        strings, find, facts = columns.strings, columns.strings.find, {*columns.facts}
+        defining = {fact for fact in facts if _is_definition(fact << _FACT_SHIFT)}
+        defining_zero = {fact for fact in facts if _is_definition(fact << _FACT_SHIFT | 1 << _ZERO_SHIFT)}
+        return frozenset(
+            [
+                strings[start : find(b"\0", start)]
+                for start, fact, value in zip(
+                    columns.starts[first:], columns.facts[first:], columns.values[first:], strict=False
+                )
+                if fact in (defining if value else defining_zero)
+            ]
         )
-        return frozenset([strings[start : find(b"\0", start)] for start in used])
 
     def among(self, names: Names) -> dict[int, list[bytes]]:
         """Those of many names that look-ups end at, by what tells whom they answer (``answers_sort``).
