@@ -29,7 +29,6 @@ from imagescan.loader.values import (
     Missing,
     OptionalLibrary,
     Outcome,
-    Resolution,
     WholeLinkMap,
 )
 from imagescan.loader.versions import check_versions
@@ -200,10 +199,7 @@ class GlibcProcess:
             if found is not None:  # who is not asked about has asked before the mark
                 needed[position[id(one.requester)]].append(found)
         return LinkProblems(
-            missing=tuple(
-                Resolution(one.needed, position[id(one.requester)], None, one.how, one.missing, one.trail)
-                for one in process.failures[mark.failures :]
-            ),
+            missing=process.missing(mark.failures),
             missing_versions=versions,
             missing_symbols=self._loader._binder.missing(objects, needed, known, bind_now=bind_now),
             faults=(*self._faults, *faults),

@@ -120,7 +120,7 @@ class _MuslProcess:
     def run(self) -> WholeLinkMap:
         """Load everything, then relocate everything: musl binds all symbols at start."""
         self.load()
-        return self._result(self._main, 0, 0, now=True)
+        return self._result(self._main, 0, 0, 0, now=True)
 
     def load(self) -> None:
         """Load everything that the program needs."""
@@ -131,13 +131,14 @@ class _MuslProcess:
         """Open a plugin by its path in the running program (``dlopen``): the program is who needs
         it, and calls that a lazy opener leaves unresolved may never be made."""
         known, asked = len(self._process.objects), len(self._process.requests)
+        failed = len(self._process.failures)
         plugin = self._process.inodes.get(entry.inode)
         if plugin is None:
             plugin = self._process.add(
                 Mapped(entry.path, entry.path, entry.inode, elf, entry.path, self._main, How.DIRECT)
             )
             self._load_all_needed(known)
-        return self._result(plugin, known, asked, now=now)
+        return self._result(plugin, known, asked, failed, now=now)
 
     def opening(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> tuple[ImagePath, LinkProblems]:
         """``dlopen`` without its objects and requests."""
@@ -161,11 +162,12 @@ class _MuslProcess:
         while position < len(self._process.objects):
             one = self._process.objects[position]
             for name in one.elf.needed:
-                self._process.requests.append(self._load_library(name, one))
+                self._process.note(self._load_library(name, one))
             position += 1
 
-    def _result(self, of: Mapped, known: int, asked: int, *, now: bool) -> WholeLinkMap:
-        """The link map, with checks of the objects from position ``known`` on only."""
+    def _result(self, of: Mapped, known: int, asked: int, failed: int, *, now: bool) -> WholeLinkMap:
+        """The link map, with checks of the objects from position ``known`` on only, and the requests after
+        those that were ``asked``, of which some had ``failed``, before."""
         objects, resolutions, needed = self._process.finish()
         for one in self._process.objects[known:]:
             if one.elf.symbols is not None and one.elf.symbols.relative_ifunc:
@@ -177,7 +179,7 @@ class _MuslProcess:
         self._faults += musl_relr_faults(objects[known:], self._loader.identity.version)
         self._faults += static_tls_faults(self._process.objects, known) if known else ()
         problems = LinkProblems(
-            missing=tuple(one for one in resolutions[asked:] if one.missing),
+            missing=self._process.missing(failed),
             missing_symbols=self._loader.binder.missing(objects, needed, known, bind_now=now),
             faults=tuple(self._faults),
         )

@@ -18,6 +18,7 @@ from imagescan.loader.values import (
     LinkProblems,
     LoadedObject,
     Missing,
+    MissingLibrary,
     OptionalLibrary,
     Resolution,
     SearchStep,
@@ -105,6 +106,22 @@ class Process:
             {**self.inodes},
             self.reordered,
             [*self.failures],
+        )
+
+    def missing(self, first: int = 0) -> tuple[MissingLibrary, ...]:
+        """The failed requests from one on."""
+        position = {id(one): index for index, one in enumerate(self.objects)} if self.failures else {}
+        return tuple(
+            MissingLibrary(
+                one.needed,
+                position[id(one.requester)],
+                one.requester.real,
+                one.requester.path,
+                one.missing,
+                one.trail,
+            )
+            for one in self.failures[first:]
+            if one.missing is not None
         )
 
     def note(self, request: Request) -> None:

@@ -123,6 +123,22 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingLibrary:
+    """A needed entry that nothing satisfies, with all that is to be said of it.
+
+    ``position`` is that of who asks in ``LinkMap.objects``, ``requester`` its canonical path and ``opened``
+    the path by which the loader opened it.
+    """
+
+    needed: str
+    position: int
+    requester: ImagePath
+    opened: str
+    missing: Missing
+    trail: tuple[SearchStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MissingVersion:
     """A version node that a library does not define (glibc, dl-version.c).
 
@@ -191,13 +207,12 @@ _REFUSALS_OF_DLOPEN = ("not-for-dlopen", "executable-stack", "static-tls")
 class LinkProblems:
     """All that a link map has to say besides what is loaded; nothing at all for a healthy one.
 
-    ``missing`` are the requests that nothing satisfies, in the order asked (their positions are those
-    of the link map's objects), ``optional_missing`` the program's own announcements of ``dlopen`` that no
-    library answers. ``interpreter_fault`` is set when the kernel refuses the program before any library
-    matters: (errno name, message).
+    ``missing`` are the requests that nothing satisfies, in the order asked, ``optional_missing`` the
+    program's own announcements of ``dlopen`` that no library answers. ``interpreter_fault`` is set when the
+    kernel refuses the program before any library matters: (errno name, message).
     """
 
-    missing: tuple[Resolution, ...] = ()
+    missing: tuple[MissingLibrary, ...] = ()
     missing_versions: tuple[MissingVersion, ...] = ()
     missing_symbols: MissingSymbols = MissingSymbols()
     faults: tuple[LoaderFault, ...] = ()
@@ -249,7 +264,7 @@ class LinkMap(Protocol):
         ...
 
     @property
-    def missing(self) -> tuple[Resolution, ...]:
+    def missing(self) -> tuple[MissingLibrary, ...]:
         """The requests that nothing satisfied, in the order asked."""
         ...
 
@@ -313,7 +328,7 @@ class _Problems:
     problems: LinkProblems
 
     @property
-    def missing(self) -> tuple[Resolution, ...]:
+    def missing(self) -> tuple[MissingLibrary, ...]:
         """See ``LinkMap``."""
         return self.problems.missing
 

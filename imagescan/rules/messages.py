@@ -7,7 +7,7 @@ musl ldso/dynlink.c.
 from __future__ import annotations
 
 from imagescan.loader.missing_symbols import MissingSymbol
-from imagescan.loader.values import LinkMap, LoaderKind, MissingVersion, Resolution
+from imagescan.loader.values import LinkMap, LoaderKind, MissingLibrary, MissingVersion
 
 _GO_TEXT = {
     "ENOENT": "no such file or directory",
@@ -31,14 +31,13 @@ def is_musl(link_map: LinkMap) -> bool:
     return link_map.loader is not None and link_map.loader.kind is LoaderKind.MUSL
 
 
-def library_missing(link_map: LinkMap, resolution: Resolution, *, is_program: bool) -> str:
+def library_missing(link_map: LinkMap, library: MissingLibrary, *, is_program: bool) -> str:
     """The line for a needed library that cannot be had; a plugin's is what dlerror(3) says."""
-    missing = resolution.missing
-    reason = missing.message if missing else ""
-    requester = link_map.objects[resolution.requester].path
+    missing = library.missing
+    reason = missing.message
     if is_musl(link_map):
-        return f"Error loading shared library {resolution.needed}: {reason} (needed by {requester})"
-    name = (missing.about or missing.stopped_by if missing else "") or resolution.needed
+        return f"Error loading shared library {library.needed}: {reason} (needed by {library.opened})"
+    name = missing.about or missing.stopped_by or library.needed
     prefix = f"{link_map.program}: error while loading shared libraries: " if is_program else ""
     return f"{prefix}{name}: {reason}"
 

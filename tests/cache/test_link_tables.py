@@ -41,7 +41,9 @@ def plugin_layer(needed: str = "libgone.so.9") -> dict[str, File]:
 
 @pytest.fixture
 def image(tmp_path: Path) -> str:
-    return layout(tmp_path / "image", base_layer(), program_layer("libgone.so.2"), plugin_layer())
+    lacking_symbols = {"usr/bin/other": program_layer()["app"]}
+    layers = base_layer(), program_layer("libgone.so.2"), plugin_layer() | lacking_symbols
+    return layout(tmp_path / "image", *layers)
 
 
 @pytest.fixture

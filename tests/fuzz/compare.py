@@ -213,10 +213,7 @@ def _musl(tree: Tree, model: LinkMap, answer: Answer) -> Iterator[str]:
     absent = re.findall(
         r"^Error loading shared library (.*): (.*) \(needed by (.*)\)$", answer.eager.err, re.M
     )
-    paths = [one.path for one in model.objects]
-    expected = [
-        (one.needed, one.missing.message, paths[one.requester]) for one in model.missing if one.missing
-    ]
+    expected = [(one.needed, one.missing.message, one.opened) for one in model.missing]
     if not model.missing or _has_usable_path_file(tree):
         yield from _same("not found", expected, absent)
     else:

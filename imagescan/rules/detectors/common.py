@@ -19,9 +19,8 @@ from imagescan.loader.values import (
     LinkMap,
     LoadedObject,
     LoaderKind,
-    Missing,
+    MissingLibrary,
     Outcome,
-    Resolution,
     SearchStep,
 )
 from imagescan.patterns import pattern
@@ -202,12 +201,11 @@ def trail_lines(steps: tuple[SearchStep, ...]) -> tuple[TrailLine, ...]:
     )
 
 
-def missing_trail(resolution: Resolution) -> tuple[TrailLine, ...]:
+def missing_trail(library: MissingLibrary) -> tuple[TrailLine, ...]:
     """Where a request that nothing satisfied was looked for; the request itself where nothing was."""
-    if resolution.trail:
-        return trail_lines(resolution.trail)
-    missing = resolution.missing or Missing("")
-    return (TrailLine("needed", resolution.needed, Outcome.NOT_USED.value, missing.message),)
+    if library.trail:
+        return trail_lines(library.trail)
+    return (TrailLine("needed", library.needed, Outcome.NOT_USED.value, library.missing.message),)
 
 
 def loaded_object(link_map: LinkMap, opened: str) -> LoadedObject | None:
@@ -249,15 +247,15 @@ def built_for_another_libc(link_map: LinkMap, one: LoadedObject) -> bool:
     return libc is not None and libc is not runs_with(link_map)
 
 
-def wants_another_libc(link_map: LinkMap, resolution: Resolution) -> bool:
+def wants_another_libc(link_map: LinkMap, library: MissingLibrary) -> bool:
     """Whether a request is one for the libc (or loader) of an object that was built for another one."""
-    name = resolution.needed
+    name = library.needed
     musl = name == "libc.so" or name.startswith("libc.musl-")
     if not musl and not name.startswith("ld-linux"):
         return False
     link_map = whole(link_map)
     return musl is (runs_with(link_map) is LoaderKind.GLIBC) and built_for_another_libc(
-        link_map, link_map.objects[resolution.requester]
+        link_map, link_map.objects[library.position]
     )
 
 

@@ -104,8 +104,8 @@ def _dlopen_message(found: ObjectFacts) -> str:
     image has no program that opens it."""
     if found.opened is not None:
         opened = found.opened.link_map
-        for resolution in opened.missing:
-            return library_missing(opened, resolution, is_program=False)
+        for library in opened.missing:
+            return library_missing(opened, library, is_program=False)
         for symbol in opened.missing_symbols:
             return symbol_missing(opened, symbol)
     for name in found.elf.needed:

@@ -13,7 +13,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Blame, Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.candidates import matches_machine
-from imagescan.loader.values import How, LinkMap, Outcome, Resolution
+from imagescan.loader.values import How, LinkMap, MissingLibrary, Outcome
 from imagescan.patterns import pattern
 from imagescan.plugins.platforms import machine_name
 from imagescan.rules.blame import blame_absent, blame_environment, blame_lost_link, blame_present
@@ -22,7 +22,6 @@ from imagescan.rules.detectors.common import (
     missing_trail,
     troubled_subjects,
     wants_another_libc,
-    whole,
 )
 from imagescan.rules.detectors.optional import OptionalPackage, optional_package
 from imagescan.rules.detectors.registry import Detector, Parameters, package_table, table, text
@@ -70,32 +69,27 @@ def missing_libraries(facts: ImageFacts, parameters: Parameters) -> Iterable[Obs
     ]
     packages = package_table(parameters, "packages")
     blamed: dict[tuple[str, ...], tuple[Blame, ...]] = {}
-    for found, linked in troubled_subjects(facts, lambda _, linked: linked.missing):
-        link_map = linked  # made whole where a problem is the one asked for
-        for resolution in linked.missing:
-            if wants_another_libc(link_map, resolution):
+    for found, link_map in troubled_subjects(facts, lambda _, linked: linked.missing):
+        for library in link_map.missing:
+            if wants_another_libc(link_map, library):
                 continue  # told by the rule for mixed builds
-            name = resolution.needed.rpartition("/")[2]
+            name = library.needed.rpartition("/")[2]
             runtime = next(
                 (by for start, glob, by in injected if name.startswith(start) and fnmatchcase(name, glob)),
                 "",
             )
             if runtime:
                 if wanted is LibraryProblem.INJECTED:
-                    link_map = whole(link_map)
-                    yield _observe_injected(facts, _Seen(found, link_map, resolution, wanted, ()), runtime)
+                    yield _observe_injected(facts, _Seen(found, link_map, library, wanted, ()), runtime)
                 continue
             places = _places(facts, found.elf, name)
-            problem = _problem(facts, found, resolution, places)
+            problem = _problem(facts, found, library, places)
             optional = None
             if problem is LibraryProblem.MISSING and found.tier is Tier.PLUGIN and wanted in _LEFT_OUT:
-                link_map = whole(link_map)
-                requester = link_map.objects[resolution.requester].real
-                optional = optional_package(facts, packages, requester, name)
+                optional = optional_package(facts, packages, library.requester, name)
                 problem = LibraryProblem.OPTIONAL if optional else problem
             if problem is wanted:
-                link_map = whole(link_map)
-                seen = _Seen(found, link_map, resolution, wanted, places, optional)
+                seen = _Seen(found, link_map, library, wanted, places, optional)
                 if seen.cause not in blamed:
                     within = len(blamed) < MAXIMUM_BLAMED
                     blamed[seen.cause] = _blame(facts, seen) if within else ()
@@ -109,30 +103,22 @@ class _Seen:
 
     found: ObjectFacts
     link_map: LinkMap
-    resolution: Resolution
+    library: MissingLibrary
     problem: LibraryProblem
     places: tuple[ImagePath, ...]
     optional: OptionalPackage | None = None
 
     @property
-    def requester(self) -> str:
-        """Who asks, by its canonical path."""
-        return self.link_map.objects[self.resolution.requester].real
-
-    @property
     def stopped_by(self) -> str:
         """The file that ended the search, or a candidate for another machine, or ""."""
-        missing = self.resolution.missing
-        if missing is not None and missing.stopped_by:
-            return missing.stopped_by
-        steps = self.resolution.trail
-        return next((step.candidate for step in steps if step.outcome in _OTHER_ABI), "")
+        steps = self.library.trail
+        other = (step.candidate for step in steps if step.outcome in _OTHER_ABI)
+        return self.library.missing.stopped_by or next(other, "")
 
     @property
     def cause(self) -> tuple[str, ...]:
         """Problem, name (or the file that ends the search) and machine."""
-        missing = self.resolution.missing
-        name = missing.stopped_by if missing and missing.stopped_by else self.resolution.needed
+        name = self.library.missing.stopped_by or self.library.needed
         return self.problem.value, name, machine_name(self.found.elf)
 
 
@@ -152,40 +138,39 @@ def _places(facts: ImageFacts, elf: ElfFacts, name: str) -> tuple[ImagePath, ...
 
 
 def _problem(
-    facts: ImageFacts, found: ObjectFacts, resolution: Resolution, places: tuple[ImagePath, ...]
+    facts: ImageFacts, found: ObjectFacts, library: MissingLibrary, places: tuple[ImagePath, ...]
 ) -> LibraryProblem:
-    missing = resolution.missing
-    if missing is not None and missing.stopped_by:
-        entry = facts.filesystem.resolve(missing.stopped_by).entry
+    if library.missing.stopped_by:
+        entry = facts.filesystem.resolve(library.missing.stopped_by).entry
         content = entry.content if entry else None
         foreign = isinstance(content, ElfFacts) and (
             content.elf_class != found.elf.elf_class or not matches_machine(found.elf, content)
         )
         return LibraryProblem.WRONG_ARCHITECTURE if foreign else LibraryProblem.UNUSABLE
-    if any(step.outcome is Outcome.KERNEL_TOO_OLD for step in resolution.trail):
+    if any(step.outcome is Outcome.KERNEL_TOO_OLD for step in library.trail):
         return LibraryProblem.KERNEL_TOO_OLD
     if places:
         return LibraryProblem.OFF_SEARCH_PATH
-    if any(step.outcome in _OTHER_ABI for step in resolution.trail):
+    if any(step.outcome in _OTHER_ABI for step in library.trail):
         return LibraryProblem.WRONG_ARCHITECTURE
     return LibraryProblem.MISSING
 
 
 def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
-    found, link_map, resolution, places = seen.found, seen.link_map, seen.resolution, seen.places
-    requester = seen.requester
+    found, library, places = seen.found, seen.library, seen.places
+    requester = library.requester
     certainty, condition = certainty_of(found)
     return Observation(
         cause=seen.cause,
         object=found.path,
         tier=found.tier,
         certainty=certainty,
-        items=(resolution.needed,),
+        items=(library.needed,),
         related=(requester,) if requester != found.path else (),
         values={
-            "library": resolution.needed,
+            "library": library.needed,
             "requester": requester,
-            "reason": resolution.missing.message if resolution.missing else "",
+            "reason": library.missing.message,
             "places": phrase(places, 3),
             "directory": places[0].rpartition("/")[0] if places else "",
             "stopped_by": seen.stopped_by,
@@ -195,8 +180,8 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
             "package": seen.optional.owner if seen.optional else "",
             "relation": seen.optional.relation if seen.optional else "",
         },
-        runtime_message=library_missing(link_map, resolution, is_program=found.tier is not Tier.PLUGIN),
-        trail=missing_trail(resolution),
+        runtime_message=library_missing(seen.link_map, library, is_program=found.tier is not Tier.PLUGIN),
+        trail=missing_trail(library),
         blame=blame,
         condition=condition,
     )
@@ -204,7 +189,7 @@ def _observe(seen: _Seen, blame: tuple[Blame, ...]) -> Observation:
 
 def _observe_injected(facts: ImageFacts, seen: _Seen, runtime: str) -> Observation:
     """One cause for all libraries of one runtime."""
-    usual = _observe(seen, blame_present(facts, seen.requester))
+    usual = _observe(seen, blame_present(facts, seen.library.requester))
     return replace(
         usual,
         cause=(LibraryProblem.INJECTED.value, runtime),
@@ -218,28 +203,27 @@ def _blame(facts: ImageFacts, seen: _Seen) -> tuple[Blame, ...]:
     """Who brought the file that is in the way or out of reach; who removed the library, or the link that
     led to it; else who brought what asks for it."""
     present = seen.stopped_by or (seen.places[0] if seen.places else "")
-    blame = [*blame_present(facts, present)] if present else [*blame_absent(facts, _absent(seen.resolution))]
+    blame = [*blame_present(facts, present)] if present else [*blame_absent(facts, _absent(seen.library))]
     if not seen.stopped_by:
-        blame += _lost_links(facts, seen.resolution)
+        blame += _lost_links(facts, seen.library)
     if seen.places:
         blame += _lost_cache(facts, seen.link_map)
     if any(
-        step.source is How.LIBRARY_PATH and step.candidate == seen.stopped_by
-        for step in seen.resolution.trail
+        step.source is How.LIBRARY_PATH and step.candidate == seen.stopped_by for step in seen.library.trail
     ):
         blame += blame_environment(facts, "LD_LIBRARY_PATH")
-    return tuple(dict.fromkeys(blame)) or blame_present(facts, seen.requester)
+    return tuple(dict.fromkeys(blame)) or blame_present(facts, seen.library.requester)
 
 
-def _absent(resolution: Resolution) -> Iterator[str]:
+def _absent(library: MissingLibrary) -> Iterator[str]:
     """Where the library may have been: the places searched, else anywhere by its name."""
-    yield from (step.candidate for step in resolution.trail if step.outcome is Outcome.ABSENT)
-    yield resolution.needed.rpartition("/")[2]
+    yield from (step.candidate for step in library.trail if step.outcome is Outcome.ABSENT)
+    yield library.needed.rpartition("/")[2]
 
 
-def _lost_links(facts: ImageFacts, resolution: Resolution) -> Iterator[Blame]:
+def _lost_links(facts: ImageFacts, library: MissingLibrary) -> Iterator[Blame]:
     """The layers that broke a link above a searched directory."""
-    searched = dict.fromkeys(step.candidate.rpartition("/")[0] for step in resolution.trail)
+    searched = dict.fromkeys(step.candidate.rpartition("/")[0] for step in library.trail)
     for directory in islice(searched, MAXIMUM_DIRECTORIES):
         if directory.startswith("/"):
             yield from blame_lost_link(facts, f"{directory}/")

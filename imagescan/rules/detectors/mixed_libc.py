@@ -13,7 +13,7 @@ from imagescan.facts import ImageFacts, ObjectFacts
 from imagescan.findings import Certainty, Tier
 from imagescan.layers.values import ImagePath
 from imagescan.loader.missing_symbols import Binding
-from imagescan.loader.values import LinkMap, LoadedObject, LoaderKind, Resolution
+from imagescan.loader.values import LinkMap, LoadedObject, LoaderKind, MissingLibrary
 from imagescan.plugins.dormant import libc_of
 from imagescan.rules.blame import blame_present
 from imagescan.rules.detectors.common import (
@@ -92,14 +92,14 @@ def _observe(facts: ImageFacts, found: ObjectFacts, link_map: LinkMap, one: Load
     )
 
 
-def _missing(link_map: LinkMap, one: LoadedObject) -> Iterator[Resolution]:
+def _missing(link_map: LinkMap, one: LoadedObject) -> Iterator[MissingLibrary]:
     """Requests of the object for its own libc that nothing satisfies."""
     for answer in link_map.missing:
-        if link_map.objects[answer.requester] is one and wants_another_libc(link_map, answer):
+        if link_map.objects[answer.position] is one and wants_another_libc(link_map, answer):
             yield answer
 
 
-def _message(found: ObjectFacts, link_map: LinkMap, one: LoadedObject, missing: Resolution | None) -> str:
+def _message(found: ObjectFacts, link_map: LinkMap, one: LoadedObject, missing: MissingLibrary | None) -> str:
     """What the loader says at once; "" where it says nothing."""
     if missing is not None:
         return library_missing(link_map, missing, is_program=found.tier is not Tier.PLUGIN)

@@ -76,7 +76,7 @@ def _unexplained(link_map: LinkMap) -> Iterator[MissingSymbol]:
 
 def _absent(link_map: LinkMap) -> set[str]:
     """The libraries that are missing or too old."""
-    absent = {resolution.needed for resolution in link_map.missing}
+    absent = {library.needed for library in link_map.missing}
     return absent | {one.library for one in link_map.missing_versions if not one.weak}
 
 
