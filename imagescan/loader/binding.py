@@ -21,10 +21,8 @@ from imagescan.loader.survey import Survey, Wanted, version_of
 from imagescan.loader.symbol_lookup import Names, Version
 from imagescan.loader.unanswered import OnlyOnce, Unanswered
 
-PORTION = 25_000  # references that are asked at once
+PORTION = 25_000  # references that are asked at once; it takes longer than starting another process
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
-
-PORTIONS_FOR_TWO = 4  # that take longer than starting another process
 
 Asking = tuple[Linked, Sequence[Linked]]
 
@@ -139,7 +137,7 @@ class Binder:
         long, and there is another processor, a second process does some of it."""
         portions = [*_portions(some)]
         unanswered = Unanswered(self._files.anew(), self._references)
-        is_wanted = len(portions) >= PORTIONS_FOR_TWO and may_share()
+        is_wanted = len(portions) > 1 and may_share()
         found: list[tuple[SymbolReference, ...]] = []
         done = 0
         with SecondProcess(len(portions), self._symbols(portions), is_wanted=is_wanted) as second:

@@ -3,7 +3,7 @@
 Nodes of ``SharedLinks`` and their closures enter; for each closure the references that nothing in it
 answers leave. Only whether a definition exists is asked (``binding``), so what an object's own closure
 answers is answered wherever the object is loaded, and few references are left to be asked for each
-program. Those are looked up once in every file, by hash first.
+program. Those are looked up once in each file that may answer them (``survey``).
 """
 
 from __future__ import annotations

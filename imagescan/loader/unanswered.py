@@ -110,14 +110,14 @@ class Unanswered:
     ) -> list[tuple[SymbolReference, ...]]:
         """For each of some files the references that none of the files answers that stand beside it."""
         return [
-            self._references(one.table, self._left(one)) if one is not None and one.pending else ()
+            self._references(one.table, *self._left(one)) if one is not None and one.pending else ()
             for one in self._ask(some)
         ]
 
     def symbols(self, some: Iterable[tuple[Linked, Sequence[Linked]]]) -> list[array[int]]:
         """``references`` as indices of symbols, which are few bytes."""
         return [
-            array("I", [index for index, *_ in self._left(one)] if one is not None and one.pending else ())
+            array("I", [index for index, *_ in self._left(one)[1]] if one is not None and one.pending else ())
             for one in self._ask(some)
         ]
 
@@ -127,8 +127,8 @@ class Unanswered:
         if table is None or not symbols:
             return ()
         columns, wanted = table.columns(), {*symbols}
-        rows = _rows(table, columns, table.undefined(columns))
-        return self._references(table, [row for row in rows if row[0] in wanted])
+        rows = _rows(columns, table.undefined(columns))
+        return self._references(table, columns, [row for row in rows if row[0] in wanted])
 
     def _ask(self, some: Iterable[tuple[Linked, Sequence[Linked]]]) -> list[_Asker | None]:
         """Some files with the names that are left."""
@@ -225,23 +225,25 @@ class Unanswered:
                 wanted[number] = known
         return wanted
 
-    def _left(self, asker: _Asker) -> Iterator[_Row]:
-        """What is left of a file's references, of those that a relocation uses."""
+    def _left(self, asker: _Asker) -> tuple[SymbolColumns, list[_Row]]:
+        """What is left of a file's references, of those that a relocation uses, and the file's columns."""
         columns = asker.table.columns()
         asked = asker.table.undefined(columns)
         wanted = self._wanted_versions(columns, asked, asker.direct)
         pending = asker.pending
-        for row in _rows(asker.table, columns, asked):
-            if row[1] in pending.get(wanted.get(row[2], _ANYTHING), ()):
-                yield row
+        return columns, [
+            row for row in _rows(columns, asked) if row[1] in pending.get(wanted.get(row[2], _ANYTHING), ())
+        ]
 
-    def _references(self, table: SymbolTable, rows: Iterable[_Row]) -> tuple[SymbolReference, ...]:
-        labels = table.version_labels(table.columns())
+    def _references(
+        self, table: SymbolTable, columns: SymbolColumns, rows: Iterable[_Row]
+    ) -> tuple[SymbolReference, ...]:
+        labels = table.version_labels(columns)
         once = self._once
         return tuple(once[symbol_reference(name, labels.get(number), word)] for _, name, number, word in rows)
 
 
-def _rows(table: SymbolTable, columns: SymbolColumns, asked: UndefinedSymbols) -> Iterator[_Row]:
+def _rows(columns: SymbolColumns, asked: UndefinedSymbols) -> Iterator[_Row]:
     used = relocated_symbols(columns)
     for name, number, index in zip(*asked, strict=True):
         if index in used:

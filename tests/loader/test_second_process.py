@@ -80,7 +80,6 @@ def problems(monkeypatch: pytest.MonkeyPatch, *, shared: bool, left: bool = Fals
     """What is wrong in each tree; ``left``: everything is left to the second process."""
     monkeypatch.setattr(binding, "may_share", lambda: shared)
     monkeypatch.setattr(binding, "PORTION", 1)
-    monkeypatch.setattr(binding, "PORTIONS_FOR_TWO", 2)
     if left:
         monkeypatch.setattr(SecondProcess, "may_do_next", lambda self: False)
     return [Simulation(view(tree), ProcessEnvironment()).closures().problems for tree in TREES.values()]
