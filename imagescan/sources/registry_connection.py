@@ -101,7 +101,7 @@ class Connections:
             raise ValueError(str(error)) from None
         except HTTPException as error:
             connection.close()
-            raise ConnectionError(*error.args) from None
+            raise ConnectionError(str(error)) from None
         except BaseException:
             connection.close()
             raise
@@ -163,7 +163,7 @@ class _DirectAnswer:
         try:
             piece = self._response.read(size)
         except HTTPException as error:
-            raise ConnectionError(*error.args) from None
+            raise ConnectionError(str(error)) from None
         if not piece and size and self._response.length:
             raise ConnectionError(errno.ECONNRESET, "it ended early")
         return piece

@@ -23,6 +23,7 @@ REDIRECT_LIMIT = 5
 CLIENT_NAME = "imagescan"
 """How we name ourselves to registries and token servers."""
 
+_PROXY_VARIABLES = frozenset(("http_proxy", "https_proxy", "all_proxy"))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
@@ -44,7 +45,7 @@ class Transport:
         self._options = options
         self._straight = Connections(options)
         self._proxied = None
-        if any(name.lower().endswith("_proxy") for name in os.environ):
+        if any(value and name.lower() in _PROXY_VARIABLES for name, value in os.environ.items()):
             from imagescan.sources.registry_proxy import ProxiedConnections
 
             self._proxied = ProxiedConnections(options)

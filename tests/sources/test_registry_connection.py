@@ -110,6 +110,29 @@ def _is_open(connections: Connections) -> bool:
         return True
 
 
+def test_a_chunked_document_that_breaks_off_is_asked_for_again(
+    registry: FaultyRegistry, waits: list[float]
+) -> None:
+    manifest = registry.store.blobs[registry.store.tags["1"]["digest"]]
+
+    def chunked(whole: bool):
+        def fault(handler) -> bool:
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(f"{len(manifest):x}\r\n".encode() + manifest[: None if whole else 10])
+            handler.wfile.write(b"\r\n0\r\n\r\n" if whole else b"")
+            handler.close_connection = not whole
+            return True
+
+        return fault
+
+    registry.on("/manifests/", chunked(False), chunked(True))
+    with source(registry, waits) as opened:
+        assert len(opened.images(None)) == 1
+    assert len(waits) == 1
+
+
 def test_nobody_who_accepts_is_told_after_the_limit(waits: list[float]) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
