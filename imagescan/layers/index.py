@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from typing import BinaryIO
 
@@ -55,8 +55,8 @@ def index_layer(
     ``TemporaryColumnStore``.
 
     What ``descriptor`` promises (digest, size, diff ID) is checked. ``on_bytes`` is called with
-    the number of bytes of each read of ``stream``. With ``pipelined`` reading and inflating run
-    in a second thread.
+    the number of bytes of each read of ``stream``. With ``pipelined`` reading and inflating each run
+    in a thread of their own.
 
     Raises:
         DigestMismatch, SizeMismatch: the blob or the tar is not what was promised. A damaged blob
@@ -94,11 +94,12 @@ def _index(
     pipelined: bool,
 ) -> LayerIndex:
     promised = descriptor.diff_id if descriptor else None
-    compression, inflated = inflate(blocks, descriptor.media_type if descriptor else "", where)
     algorithm = promised.algorithm if promised else "sha256"
-    already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
-    with Pipeline(inflated) if pipelined else nullcontext(inflated) as chunks:
-        tar = _HashedTar(chunks, None if already_hashed else algorithm)
+    with ExitStack() as threads:
+        ahead = (lambda chunks: threads.enter_context(Pipeline(chunks))) if pipelined else iter
+        compression, inflated = inflate(ahead(blocks), descriptor.media_type if descriptor else "", where)
+        already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
+        tar = _HashedTar(ahead(inflated), None if already_hashed else algorithm)
         walk = _Walk(iter(tar), inspector, store)
         walk.to_the_end()
     diff_id = verified.digest if already_hashed else tar.digest

@@ -225,7 +225,7 @@ def _start(
 
 
 def _read_in_threads(task: _Task, layers: Sequence[LayerDescriptor], workers: int) -> list[LayerDraft]:
-    """All layers by threads, each of them inflated in one more."""
+    """All layers by threads, each of them read and inflated in two more."""
     from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
     abandoned = threading.Event()

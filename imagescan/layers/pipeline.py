@@ -1,7 +1,7 @@
 """Chunks enter, the same chunks leave, made in a thread of their own.
 
-Inflating and hashing release the interpreter's lock, so a producer that reads, hashes and inflates
-beside a consumer that hashes and walks uses two processors for one layer.
+Inflating and hashing release the interpreter's lock, so one thread that reads and hashes a blob, one that
+inflates it and one that hashes and walks what is in it use two processors for one layer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Pipeline:
         self._stopped = False
         for _ in range(CHUNKS_AHEAD):
             self._room.put(True)
-        self._thread = threading.Thread(target=self._produce, name="imagescan-inflate", daemon=True)
+        self._thread = threading.Thread(target=self._produce, name="imagescan-ahead", daemon=True)
 
     def __enter__(self) -> Iterator[bytes]:
         self._thread.start()
