@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from imagescan.dataclasses import NamedTuple
-from imagescan.elf.facts import DlopenNote
+from imagescan.elf.facts import DlopenNote, Machine
 from imagescan.elf.header import PT_GNU_PROPERTY, PT_NOTE, ElfHeader
 from imagescan.layers.values import Body
 
@@ -20,10 +20,12 @@ MAXIMUM_NOTE_SEGMENT = 1 << 20  # bytes looked at in one PT_NOTE
 
 _GNU_ABI_TAG, _GNU_BUILD_ID, _GNU_PROPERTY = 1, 3, 5
 _FDO_DLOPEN = 0x407C0C0A
+_X86 = frozenset((int(Machine.I386), int(Machine.X86_64)))
 _X86_ISA_1_NEEDED = 0xC0008002
 _LINUX = 0
 _NOTE_SEGMENTS = frozenset((PT_NOTE, PT_GNU_PROPERTY))
 _NOTES = {order: struct.Struct(order + "III") for order in "<>"}
+_PROPERTIES = {order: struct.Struct(order + "II") for order in "<>"}
 
 
 class Notes(NamedTuple):
@@ -45,14 +47,15 @@ def read_notes(header: ElfHeader, body: Body) -> Notes:
     dlopen: list[DlopenNote] = []
     is_go = False
     for owner, kind, content in _notes(header, body):
-        if owner == b"GNU" and kind == _GNU_ABI_TAG and len(content) >= 16:
-            system, major, minor, patch = struct.unpack_from(header.encoding.order + "4I", content)
-            if system == _LINUX:
-                abi_tag = (major, minor, patch)
-        elif owner == b"GNU" and kind == _GNU_BUILD_ID:
-            build_id = content[:64].hex()
-        elif owner == b"GNU" and kind == _GNU_PROPERTY:
-            isa_needed |= _isa_needed(header, content)
+        if owner == b"GNU":
+            if kind == _GNU_BUILD_ID:
+                build_id = content[:64].hex()
+            elif kind == _GNU_PROPERTY:
+                isa_needed |= _isa_needed(header, content)
+            elif kind == _GNU_ABI_TAG and len(content) >= 16:
+                system, major, minor, patch = struct.unpack_from(header.encoding.order + "4I", content)
+                if system == _LINUX:
+                    abi_tag = (major, minor, patch)
         elif owner == b"FDO" and kind == _FDO_DLOPEN:
             dlopen.extend(_dlopen_entries(content))
         elif owner == b"Go":
@@ -87,12 +90,13 @@ def _align(value: int, alignment: int) -> int:
 
 def _isa_needed(header: ElfHeader, content: bytes) -> int:
     """The ISA_1_NEEDED bits of a property note (sysdeps/x86/dl-prop.h)."""
-    if header.machine not in (3, 62):
+    if header.machine not in _X86:
         return 0
+    unpack = _PROPERTIES[header.encoding.order].unpack_from
     alignment = 8 if header.encoding.elf_class == 64 else 4
     place = 0
     while place + 8 <= len(content):
-        kind, size = struct.unpack_from(header.encoding.order + "II", content, place)
+        kind, size = unpack(content, place)
         if kind == _X86_ISA_1_NEEDED and size >= 4 and place + 12 <= len(content):
             return int(struct.unpack_from(header.encoding.order + "I", content, place + 8)[0])
         place = _align(place + 8 + size, alignment)
