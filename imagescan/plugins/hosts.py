@@ -108,6 +108,7 @@ class PluginHosts:
             return None
         hosts = self._likeliest(family, plugin, elf)
         best: OpenedPlugin | None = None
+        fewest = 0
         asked: set[object] = set()
         for host in hosts:
             value = self._value(host) if len(hosts) > 1 else None
@@ -115,10 +116,10 @@ class PluginHosts:
                 continue  # no better than its twin
             asked.add(value)
             sequence, link_map = self._open_in(host, plugin, family, opener, before)
-            opened = OpenedPlugin(family, host, sequence, hosts, link_map)
-            if best is None or opened.link_map.obstacles < best.link_map.obstacles:
-                best = opened
-            if not best.link_map.obstacles:
+            obstacles = link_map.obstacles
+            if best is None or obstacles < fewest:
+                best, fewest = OpenedPlugin(family, host, sequence, hosts, link_map), obstacles
+            if not fewest:
                 break
         return best
 
