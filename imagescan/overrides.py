@@ -7,7 +7,6 @@ was overridden as text for the report. Semantics of Kubernetes (``command``, ``a
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from imagescan.dataclasses import replace
@@ -55,12 +54,18 @@ def described(options: ScanOptions) -> tuple[Override, ...]:
     }
     found += [Override(name, value) for name, value in stated.items() if value is not None]
     if options.entrypoint is not None:
-        found.append(Override("entrypoint", shlex.join(options.entrypoint)))
+        found.append(Override("entrypoint", _joined(options.entrypoint)))
     if options.command is not None:
-        found.append(Override("cmd", shlex.join(options.command)))
+        found.append(Override("cmd", _joined(options.command)))
     found += [Override("env", variable) for variable in options.variables]
     if options.user is not None:
         found.append(Override("user", options.user))
     if options.working_directory is not None:
         found.append(Override("workdir", options.working_directory))
     return tuple(found)
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    import shlex
+
+    return shlex.join(words)

@@ -6,7 +6,6 @@ the other; every room hands on frozen values and none knows the next.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Literal
@@ -214,8 +213,11 @@ class _Progress:
 
     def __init__(self, image: str, listener: Callable[[ProgressEvent], None] | None) -> None:
         self._listener = listener
-        self._lock = threading.Lock()
         self._event = ProgressEvent(image, Stage.FETCHING)
+        if listener is not None:
+            from threading import Lock
+
+            self._lock = Lock()
 
     def tell(self, stage: Stage) -> None:
         """Another stage begins."""

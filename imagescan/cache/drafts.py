@@ -13,8 +13,8 @@ from functools import cached_property
 
 from imagescan.cache.columns import Unstorable
 from imagescan.cache.directory import UnfinishedFile
-from imagescan.cache.entry import PieceWriter
 from imagescan.cache.layers import LayerCache, LayerForm, LayerName, Say
+from imagescan.cache.pieces import PieceWriter
 from imagescan.cache.watched_store import WatchedStore
 from imagescan.content import FileInspector
 from imagescan.database_budget import DatabaseBudget

@@ -17,20 +17,20 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from imagescan.cache.columns import Damaged
-from imagescan.errors import LimitExceeded
-from imagescan.layers import column_store
-from imagescan.layers.values import NotWritten, Place
+
+if TYPE_CHECKING:
+    from imagescan.layers.values import Place
 
 FORMAT = 2
 MAXIMUM_EAGER_BYTES = 1 << 30  # columns of one layer; 350,000 entries and 11,000 ELF files have 20 MB
+PIECE = struct.Struct("<QQI")  # offset in the store that the facts were made with, length, CRC-32
 _HEAD = struct.Struct("<9sBH16sQ32s")
+HEAD_BYTES = _HEAD.size
 _TAIL = struct.Struct("<Q32s")
-_PIECE = struct.Struct("<QQI")  # offset in the store that the facts were made with, length, CRC-32
-_BATCH_BYTES = 1 << 20
-_BATCH_PARTS = 512  # of one system call; Linux takes 1,024
 _MAGIC = b"imagescan"
 _ADVICE = "imagescan cache clear removes all of it"
 _ORDER = 1 if sys.byteorder == "little" else 2
@@ -43,84 +43,19 @@ def fingerprint(schema: str) -> bytes:
 
 def build(form: bytes, columns: bytes) -> Iterator[bytes]:
     """The bytes of a file without pieces, part by part."""
-    yield _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns))
+    yield head(form, columns)
     yield columns
-    yield _TAIL.pack(0, _digest(b""))
+    yield tail(b"")
 
 
-class PieceWriter:
-    """A file of the cache while it is written: the ``ColumnStore`` of what reads a layer, its pieces in the
-    file at once. Until ``finish`` the file has no head, so that nobody takes it for a whole one.
+def head(form: bytes, columns: bytes) -> bytes:
+    """The first ``HEAD_BYTES`` bytes of a file."""
+    return _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns))
 
-    Does not own the descriptor. Used by one thread, or by one process after the other.
-    """
 
-    def __init__(self, file: int) -> None:
-        self._file = file
-        self._written = _HEAD.size
-        self._waiting: list[bytes | bytearray | memoryview] = []
-        self._waiting_bytes = 0
-        self._table = bytearray()
-        self._end = 0  # of the places that were given out
-
-    def append(self, data: bytes | memoryview) -> Place:
-        """Keep bytes as one piece.
-
-        Raises:
-            LimitExceeded: the file would have more than ``MAXIMUM_STORED_BYTES`` of pieces.
-            NotWritten: no room, or any other reason of the system's.
-        """
-        if self._end + len(data) > column_store.MAXIMUM_STORED_BYTES:
-            raise LimitExceeded(column_store.TOO_MANY_BYTES)
-        place = Place(self._end, len(data))
-        self.add(place, data)
-        return place
-
-    def add(self, place: Place, data: bytes | memoryview) -> None:
-        """Keep bytes that facts know by a place in another store.
-
-        Raises:
-            NotWritten: no room, or any other reason of the system's.
-        """
-        self._table += _PIECE.pack(place.offset, len(data), crc32(data))
-        self._end = max(self._end, sum(place))
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes >= _BATCH_BYTES or len(self._waiting) >= _BATCH_PARTS:
-            self._write()
-
-    def read(self, place: Place) -> bytes:
-        """The bytes of a piece. Places of another store than this one are not known yet."""
-        offset = _HEAD.size + place.offset
-        if offset >= self._written:
-            self._write()
-        return column_store.read_at(self._file, offset, place.length)
-
-    def finish(self, form: bytes, columns: bytes) -> None:
-        """Write what follows the pieces, and then the head.
-
-        Raises:
-            NotWritten: no room, or any other reason of the system's.
-        """
-        tail = _TAIL.pack(len(self._table), _digest(self._table))
-        self._waiting += columns, self._table, tail
-        self._write()
-        self._waiting.append(_HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns)))
-        self._written = 0
-        self._write()
-
-    def _write(self) -> None:
-        """Write what waits, without joining it unless the system takes only a part."""
-        parts, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        try:
-            done = os.pwritev(self._file, parts, self._written)
-            self._written += done
-            if done < sum(map(len, parts)):
-                rest = b"".join(parts)[done:]
-                column_store.write_at(self._file, rest, self._written)
-                self._written += len(rest)
-        except OSError as error:
-            raise NotWritten(error.strerror or str(error)) from error
+def tail(table: bytes | bytearray) -> bytes:
+    """What follows the table of the pieces."""
+    return _TAIL.pack(len(table), _digest(table))
 
 
 class StoredFile:
@@ -149,7 +84,7 @@ class StoredFile:
             raise Damaged("another length than it says")
         self._columns = self._read(end, length)
         table = self._read(table_start, table_length)
-        if table_length % _PIECE.size:
+        if table_length % PIECE.size:
             raise Damaged("a table of another length")
         if checked and (_digest(self._columns) != digest or _digest(table) != table_digest):
             raise Damaged("wrong checksum")
@@ -203,7 +138,7 @@ class _Pieces:
     """
 
     def __init__(self, table: bytes, start: int, end: int) -> None:
-        rows = [*_PIECE.iter_unpack(table)]
+        rows = [*PIECE.iter_unpack(table)]
         starts = [*accumulate((length for _, length, _ in rows), initial=start)]
         if starts.pop() != end:
             raise Damaged("pieces of other lengths")

@@ -21,6 +21,7 @@ from imagescan.cache import entry
 from imagescan.cache.codec import Codecs
 from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
 from imagescan.cache.directory import CacheDirectory, UnfinishedFile, Unusable
+from imagescan.cache.pieces import PieceWriter
 from imagescan.content import Content
 from imagescan.dataclasses import NamedTuple, dataclass, replace
 from imagescan.elf.symbols import SymbolTable
@@ -200,7 +201,7 @@ class LayerForm:
         """The form of what an inspector finds."""
         return cls(f"{inspector.NAME}-{inspector.VERSION}")
 
-    def write(self, index: ColumnarLayerIndex, writer: entry.PieceWriter) -> None:
+    def write(self, index: ColumnarLayerIndex, writer: PieceWriter) -> None:
         """Put a layer into the file whose pieces the writer has; pieces that are elsewhere are copied.
 
         Raises:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from imagescan import __version__
 from imagescan.cli.allowances import read_allowances
 from imagescan.cli.context import Context, ScannedImage, width, write_file
-from imagescan.cli.progress import ProgressLine
 from imagescan.cli.settings import Output
 from imagescan.dataclasses import dataclass, replace
 from imagescan.errors import ImageScanError
@@ -74,6 +73,8 @@ def scan_with_progress(context: Context, image: str) -> tuple[ScannedImage, ...]
     settings = context.settings
     if settings.no_progress or settings.quiet or not context.stderr.isatty():
         return context.scan(image, options)
+    from imagescan.cli.progress import ProgressLine
+
     stream = context.stderr if context.recording is None else context.recording.unrecorded
     progress = ProgressLine(stream, width(context.environment, stream))
     try:

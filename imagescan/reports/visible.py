@@ -36,6 +36,8 @@ def visible(text: str) -> str:
 def without_surrogates(text: str) -> str:
     r"""The text with lone surrogates written as ``\xff`` or ``\ud800``, so that any JSON reader or
     UTF-8 encoder takes it; everything else unchanged."""
+    if text.isascii():
+        return text
     return _SURROGATE.sub(lambda match: _escape(ord(match.group())), text)
 
 
