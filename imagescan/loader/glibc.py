@@ -89,22 +89,23 @@ class GlibcProcess:
         self._preload()
         self._load_all_needed()
 
-    def alone(self) -> list[Request] | None:
-        """The answers to the needed entries of the object itself, one for each; None where any is missing,
-        where the object has anything to complain of, or where other objects may change its answers."""
+    def alone(self) -> tuple[list[Request], bool]:
+        """The answers to the needed entries of the object itself, and whether they hold in every process: not
+        where any is missing, where the object has anything to complain of, or where other objects may change
+        its answers."""
         elf = self._main.elf
         if elf.rpath or elf.filters or elf.auxiliaries:
-            return None
+            return [], False
         if any(not name or "/" in name or "$" in name for name in elf.needed):
-            return None
+            return [], False
         plan = self._plan(self._main)
         # Nobody asks where it was looked for, so objects of the same run path share their searches.
         self._main.plan = plan._replace(lists=tuple(one._replace(owner="") for one in plan.lists))
         self._load_needed(self._main)
         requests = self._process.requests
         if any(one.found is None for one in requests):
-            return None
-        return None if self._loader.complains_of(self._main, self._process.names.get) else requests
+            return requests, False
+        return requests, not self._loader.complains_of(self._main, self._process.names.get)
 
     def dlopen(self, entry: FileEntry, elf: ElfFacts, *, now: bool) -> WholeLinkMap:
         """Open a plugin by its path in the running program (``dl_open_worker``, elf/dl-open.c): its

@@ -8,6 +8,8 @@ program. Those are looked up once in each file that may answer them (``survey``)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.binding import Binder
 from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
@@ -24,17 +26,19 @@ class SharedBinding:
         nodes = links.nodes
         self._missed: dict[tuple[int, str, bool], MissedReferences] = {}
         self._inodes = [one.inode for one in nodes]
-        # Of the others it is not known what they need.
-        answered = [one.number for one in nodes if len(one.needs) == len(one.elf.needed)]
-        numbers = sorted(answered, key=self._largest_needs)
-        objects = [(nodes[number], [nodes[needed] for needed in nodes[number].needs]) for number in numbers]
+        # Of the others it is not known what they need; where that can be guessed, simulations will ask.
+        answered = {one.number for one in nodes if len(one.needs) == len(one.elf.needed)}
+        direct = {one.number: one.needs if one.number in answered else one.guesses for one in nodes}
+        numbers = [number for number in direct if number in answered or direct[number]]
+        numbers.sort(key=lambda number: self._largest(direct[number]))
+        objects = [(nodes[number], [nodes[one] for one in direct[number]]) for number in numbers]
         left = dict(zip(numbers, binder.residuals(objects), strict=True))
-        left = {number: references for number, references in left.items() if references}
         wanted = {(one.name, version_of(one)) for references in left.values() for one in references}
         self._survey = binder.look_for(wanted)
         self._left = {
             number: self._without(references, number, links.closure(number))
             for number, references in left.items()
+            if references and number in answered
         }
         self._left = {number: references for number, references in self._left.items() if references}
 
@@ -64,10 +68,9 @@ class SharedBinding:
             known = self._missed[key] = self._binder.missed(one, references, bind_now=bind_now, path=path)
         return known
 
-    def _largest_needs(self, number: int) -> list[tuple[int, int]]:
+    def _largest(self, needs: Sequence[int]) -> list[tuple[int, int]]:
         """The sizes of what a node needs, largest first: in this order large files are opened seldom."""
-        nodes = self._links.nodes
-        tables = ((needed, nodes[needed].elf.symbols) for needed in nodes[number].needs)
+        tables = ((needed, self._links.nodes[needed].elf.symbols) for needed in needs)
         return sorted((-table.length if table else 0, needed) for needed, table in tables)
 
     def _without(

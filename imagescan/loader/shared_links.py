@@ -35,7 +35,8 @@ class Node:
     """One file as it is loaded: opened by some path, where that matters.
 
     ``needs`` are the numbers of the nodes that answer its needed entries, ``paths`` beside them the paths
-    opened; all of them, or those before the first whose answer is not the same for everybody.
+    opened; all of them, or those before the first whose answer is not the same for everybody. ``guesses``
+    are what would answer an object that has none of these, if nothing else were loaded.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Node:
     elf: ElfFacts
     needs: tuple[int, ...] = ()
     paths: tuple[str, ...] = ()
+    guesses: tuple[int, ...] = ()
 
     @property
     def real(self) -> ImagePath:
@@ -222,9 +224,11 @@ class SharedLinks:
         return any(self.nodes[number].inode == one.inode for number in numbers)
 
     def _answer_alone(self, one: Node) -> None:
-        requests = self._loader.start(one.entry, one.elf, is_program=False, path=one.path).alone()
-        if requests is None:
+        requests, hold = self._loader.start(one.entry, one.elf, is_program=False, path=one.path).alone()
+        if not hold:
             self._quirks.add(one.number)
+            children = (self._child(request.found) for request in requests if request.found is not None)
+            one.guesses = tuple(number for number in children if number is not None)
             return
         needs: list[int] = []
         paths: list[str] = []

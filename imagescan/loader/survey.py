@@ -7,6 +7,7 @@ looked into when it is first met, for all references at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from itertools import chain
 
 from imagescan.elf.symbols import SymbolReference
 from imagescan.loader.gnu_hash import gnu_hashes
@@ -31,7 +32,7 @@ class Survey:
         self._versions: dict[Version | None, set[bytes]] = {}
         for name, version in wanted:
             self._versions.setdefault(version, set()).add(name)
-        self._names = Names(gnu_hashes({name for name, _ in wanted}))
+        self._sought: Names | None = None
         self._answered: dict[Inode, frozenset[Wanted]] = {}
 
     def names(self, version: Version | None) -> Set[bytes]:
@@ -58,11 +59,14 @@ class Survey:
     def close_files(self) -> None:
         """Give back the memory that look-ups take."""
         self._files.close()
+        self._sought = None
 
     def _look_into(self, file: Linked) -> frozenset[Wanted]:
         if not self._versions:
             return _NOTHING
-        answers = self._files.among(file, self._names)
+        if self._sought is None:
+            self._sought = Names(gnu_hashes({*chain(*self._versions.values())}))
+        answers = self._files.among(file, self._sought)
         if answers.are_none:
             return _NOTHING
         return frozenset(
