@@ -66,11 +66,7 @@ class CacheDirectory:
         self._kinds: dict[str, int] = {}
         self._root = -1
         try:
-            if create:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with suppress(FileExistsError):
-                    path.mkdir(mode=0o700)
-            self._root = open_directory(str(path))
+            self._root = _opened(path, create=create)
             if create:
                 self._mark()
         except OSError as error:
@@ -201,6 +197,18 @@ def is_unfinished(file: StoredFile, now: float) -> bool:
 def is_being_written(file: StoredFile, now: float) -> bool:
     """Whether a process may still be at work on a file."""
     return file.name.startswith(_UNFINISHED) and not is_unfinished(file, now)
+
+
+def _opened(path: Path, *, create: bool) -> int:
+    try:
+        return open_directory(str(path))
+    except FileNotFoundError:
+        if not create:
+            raise
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    return open_directory(str(path))
 
 
 def _checked(name: str) -> str:

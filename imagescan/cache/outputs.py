@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from imagescan.cache.identity import program_identity
 from imagescan.cache.trust import open_directory, open_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 OUTPUTS = "outputs"
 MAXIMUM_OUTPUT = 64 << 20  # bytes of one file of the cache

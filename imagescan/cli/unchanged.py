@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 
 from imagescan.cache.outputs import (
@@ -25,6 +24,7 @@ from imagescan.cache.outputs import (
 
 TYPE_CHECKING = False  # as type checkers know it, without importing typing
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import TextIO
 
     from imagescan.cli.context import Context
