@@ -60,16 +60,15 @@ class Writer:
         """Bytes whose number the reader knows."""
         self.parts.append(data)
 
-    def finish(self) -> bytes:
-        """Everything, the tables first."""
+    def finish(self) -> list[bytes]:
+        """Everything, the tables first, part by part."""
         columns, self.parts = self.parts, []
         texts = "".join(self.texts)
         encoded = texts.encode("utf-8", _TEXT_ERRORS)
         self.numbers((len(self.texts), len(self.blobs), len(encoded)))
         self.numbers(map(len, self.texts))
         self.numbers(map(len, self.blobs))
-        self.parts += (encoded, *self.blobs, *columns)
-        return b"".join(self.parts)
+        return [*self.parts, encoded, b"".join(self.blobs), *columns]
 
 
 class Reader:
@@ -148,8 +147,8 @@ class Codec:
         raise NotImplementedError
 
 
-def pack(values: Sequence[Any], codec: Codec) -> tuple[bytes, list[object]]:
-    """Values as bytes; beside them what stood in fields that are not written.
+def pack(values: Sequence[Any], codec: Codec) -> tuple[list[bytes], list[object]]:
+    """Values as bytes, in parts; beside them what stood in fields that are not written.
 
     Raises:
         Unstorable: a value has no place in the form.

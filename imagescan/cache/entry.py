@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -41,16 +41,19 @@ def fingerprint(schema: str) -> bytes:
     return hashlib.sha256(f"{FORMAT} {sys.byteorder} {schema}".encode()).digest()[:16]
 
 
-def build(form: bytes, columns: bytes) -> Iterator[bytes]:
+def build(form: bytes, columns: Sequence[bytes]) -> Iterator[bytes]:
     """The bytes of a file without pieces, part by part."""
     yield head(form, columns)
-    yield columns
+    yield from columns
     yield tail(b"")
 
 
-def head(form: bytes, columns: bytes) -> bytes:
-    """The first ``HEAD_BYTES`` bytes of a file."""
-    return _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, len(columns), _digest(columns))
+def head(form: bytes, columns: Sequence[bytes]) -> bytes:
+    """The first ``HEAD_BYTES`` bytes of a file whose columns come in parts."""
+    digest = hashlib.sha256()
+    for part in columns:
+        digest.update(part)
+    return _HEAD.pack(_MAGIC, _ORDER, FORMAT, form, sum(map(len, columns)), digest.digest())
 
 
 def tail(table: bytes | bytearray) -> bytes:

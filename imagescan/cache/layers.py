@@ -111,7 +111,7 @@ class LayerCache:
             if media_type:
                 pointer = f"{known_as.diff_id} {known_as.size}".encode()
                 blob = _blob_name(known_as.blob, media_type)
-                self._directory.write(BLOBS, blob, entry.build(_POINTER_FORM, pointer))
+                self._directory.write(BLOBS, blob, entry.build(_POINTER_FORM, [pointer]))
             return True
         except Unusable as error:
             self.stop(str(error))
@@ -217,7 +217,7 @@ class LayerForm:
             if store is not writer:
                 for place in sorted({Place(one.offset, one.length) for one in tables}):
                     writer.add(place, store.read(place))
-        writer.finish(self._fingerprint, columns)
+        writer.finish(self._fingerprint, b"".join(columns))
 
     def read(self, file: int, *, checked: bool = True) -> ColumnarLayerIndex:
         """The layer that a file has; takes the descriptor. ``checked``: see ``entry.StoredFile``.

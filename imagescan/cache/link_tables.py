@@ -81,25 +81,25 @@ class RememberedMaps:
 
     def link_map(self, path: ImagePath) -> WholeLinkMap:
         """See ``Simulation.link_map``."""
-        return self.whole.get(Asked(path), partial(self._simulation.link_map, path))
+        return self.whole.get(Asked(path), partial(self._simulation.simulate, path))
 
     def plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> LinkMap:
         """See ``Simulation.plugin_map``."""
         known = self._opened.get((host, plugins, now))
+
+        def remake(program: ImagePath) -> WholeLinkMap:
+            make = partial(self._simulation.whole_plugin_map, host, plugins, now)
+            return self.whole.get(Asked(host, plugins, now), make)
+
         if known is None:
             found = self._simulation.plugin_map(host, plugins, now)
             loader = found.loader.requested if found.loader else None
             opened = _Opened(host, plugins, now, found.program, loader, found.problems)
             self._opened[host, plugins, now] = opened
             self.has_grown = True
-            return replace(found, remake=partial(self._whole_plugin_map, host, plugins, now))
+            return replace(found, maker=remake)
         loader_identity = None if known.loader is None else self._identify(known.loader)
-        remake = partial(self._whole_plugin_map, host, plugins, now)
         return BriefLinkMap(known.program, loader_identity, known.problems, remake)
-
-    def _whole_plugin_map(self, host: ImagePath, plugins: tuple[ImagePath, ...], now: bool) -> WholeLinkMap:
-        make = partial(self._simulation.whole_plugin_map, host, plugins, now)
-        return self.whole.get(Asked(host, plugins, now), make)
 
 
 def table_key(layers: Sequence[LayerIndex], process: ProcessEnvironment) -> str:

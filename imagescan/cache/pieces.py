@@ -73,7 +73,7 @@ class PieceWriter:
         """
         self._waiting += columns, self._table, tail(self._table)
         self._write()
-        self._waiting.append(head(form, columns))
+        self._waiting.append(head(form, [columns]))
         self._written = 0
         self._write()
 

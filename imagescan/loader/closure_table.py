@@ -11,7 +11,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 
 from imagescan.dataclasses import dataclass
 from imagescan.layers.values import ImagePath
@@ -110,9 +109,9 @@ def brief_link_maps(closures: ClosureTable, simulation: LinkMaps) -> dict[ImageP
     """The link map of every file that has one, by path; whole ones are made again when asked for."""
     loaders = (*closures.loaders, None)  # the last for those that have none: number -1
     problems, starts = closures.problems, closures.starts
-    remake = simulation.link_map  # once for all of them
+    maker = simulation.link_map
     return {
-        path: BriefLinkMap(path, loaders[served_by], problems.get(number, NO_PROBLEMS), partial(remake, path))
+        path: BriefLinkMap(path, loaders[served_by], problems.get(number, NO_PROBLEMS), maker)
         for number, (path, served_by) in enumerate(zip(closures.files, closures.served_by, strict=True))
         if starts[number] < starts[number + 1]
     }

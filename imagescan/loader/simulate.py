@@ -116,7 +116,10 @@ class Simulation:
         Raises:
             KeyError: a path does not lead to an ELF file, or nothing starts the program.
         """
-        remake = partial(self.whole_plugin_map, host, plugins, now)
+
+        def remake(program: ImagePath) -> WholeLinkMap:
+            return self.whole_plugin_map(host, plugins, now)
+
         for one in self._openings if len(plugins) == 1 else ():
             known = one.problems(host, plugins[0], now=now)
             if known is not None:

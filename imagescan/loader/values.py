@@ -376,12 +376,17 @@ class WholeLinkMap(_Problems):
 
 @dataclass(frozen=True, slots=True)
 class BriefLinkMap(_Problems):
-    """A ``LinkMap`` of which only the problems are at hand; ``remake`` gives the whole one each time."""
+    """A ``LinkMap`` of which only the problems are at hand; ``maker`` gives the whole one for its
+    ``program`` each time, and is the same for thousands of them."""
 
     program: ImagePath
     loader: LoaderIdentity | None
     problems: LinkProblems
-    remake: Callable[[], WholeLinkMap] = field(compare=False, repr=False)
+    maker: Callable[[ImagePath], WholeLinkMap] = field(compare=False, repr=False)
+
+    def remake(self) -> WholeLinkMap:
+        """The whole link map."""
+        return self.maker(self.program)
 
     @property
     def objects(self) -> tuple[LoadedObject, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagescan.cache.codec import Codecs
-from imagescan.cache.columns import Damaged, Unstorable, pack, unpack
+from imagescan.cache.columns import Codec, Damaged, Unstorable, pack, unpack
 from imagescan.dataclasses import NamedTuple
 
 
@@ -78,25 +78,29 @@ def wholes(inner: st.SearchStrategy[tuple[Whole, ...]]) -> st.SearchStrategy[Who
 nested = wholes(st.just(()) | st.lists(wholes(st.just(())), max_size=2).map(tuple))
 
 
+def packed_values(values: Sequence[object], codec: Codec) -> bytes:
+    return b"".join(pack(values, codec)[0])
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(nested, max_size=5))
 def test_what_was_written_is_read(values: list[Whole]) -> None:
     codec = Codecs().of(Whole)
-    packed, _ = pack(values, codec)
+    packed = packed_values(values, codec)
     assert list(unpack(packed, codec)) == values
 
 
 def test_equal_texts_and_shared_values_stand_once() -> None:
     codec = Codecs().of(Part)
     shared = Part("long name " * 20)
-    once, thousand = (len(pack([shared] * count, codec)[0]) for count in (1, 1000))
+    once, thousand = (len(packed_values([shared] * count, codec)) for count in (1, 1000))
     assert thousand < once + 1100
 
 
 def test_numbers_up_to_64_bits_come_back_and_larger_ones_cannot_be_kept() -> None:
     codec = Codecs().of(int)
     values = [0, 255, 256, 2**32, 2**64 - 1]
-    assert list(unpack(pack(values, codec)[0], codec)) == values
+    assert list(unpack(packed_values(values, codec), codec)) == values
     with pytest.raises(Unstorable):
         pack([2**64], codec)
     with pytest.raises(Unstorable):
@@ -110,7 +114,7 @@ def test_arrays_keep_their_item_size(typecode: str) -> None:
         column: array[int]
 
     codec = Codecs().of(Columns)
-    (found,) = unpack(pack([Columns(array(typecode, [1, 2, 3]))], codec)[0], codec)
+    (found,) = unpack(packed_values([Columns(array(typecode, [1, 2, 3]))], codec), codec)
     assert (found.column, found.column.typecode) == (array(typecode, [1, 2, 3]), typecode)
 
 
@@ -149,7 +153,7 @@ def sample() -> tuple[bytes, Any]:
         70_000, "text", b"raw", Colour.BLUE, "y", (Part("p"), Part("q", True)), (Pair(-1, "r"),), (5, "s"),
         {1: "one"}, frozenset({3}), Pair(2, "two"), (inner, inner),
     )  # fmt: skip
-    return pack([value, inner], codec)[0], codec
+    return packed_values([value, inner], codec), codec
 
 
 def test_damage_is_an_error_or_other_values_never_a_traceback_or_a_bomb() -> None:
