@@ -57,6 +57,12 @@ class MissedReferences:
                 library=reference.library,
             )
 
+    @property
+    def immediate(self) -> int:
+        """How many of the symbols are noticed when the program starts."""
+        count = len(self.references)
+        return count if self.bind_now else count - sum([one.lazy for one in self.references])
+
     def of(self, binding: Binding) -> Iterator[SymbolReference]:
         """The references whose symbols are noticed at that time."""
         return (one for one in self.references if self._binding(one) is binding)
@@ -85,7 +91,7 @@ class MissingSymbols:
     @property
     def immediate(self) -> int:
         """How many of them are noticed when the program starts."""
-        return sum(1 for one in self.objects for _ in one.of(Binding.IMMEDIATE))
+        return sum(one.immediate for one in self.objects)
 
     @property
     def names(self) -> set[bytes]:
