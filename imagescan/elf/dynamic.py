@@ -193,8 +193,7 @@ def _read_version_needs(
                 break
             place += step
         needs.append(VersionNeed(intern(string_at(strings, file)), tuple(versions)))
-        budget -= 1 + len(versions)
-        characters -= len(needs[-1].file)
+        budget, characters = budget - 1 - len(versions), characters - len(needs[-1].file)
         if budget <= 0 or characters < 0:
             raise MalformedBinary("version needs do not end")
         offset = offset + following if following else None

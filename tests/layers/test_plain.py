@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from imagescan.errors import ImageScanError
 from imagescan.layers import index as index_module
+from imagescan.layers.body import ChunkBody, Rope
 from imagescan.layers.plain import PlainMembers
 from imagescan.layers.values import Interest
 from tests.layers.tars import (
@@ -149,3 +150,27 @@ def test_the_short_way_takes_files_directories_and_symlinks_of_an_ordinary_tar(m
     monkeypatch.setattr(PlainMembers, "read", count)
     index(layer(*parts), inspector=KeepNothing())
     assert max(rows) == 150  # all but the first: there is no chunk before it
+
+
+@given(
+    before=st.integers(0, 5),
+    size=st.integers(0, 40),
+    offset=st.integers(-5, 50),
+    length=st.integers(-5, 60),
+)
+def test_content_within_one_chunk_reads_as_content_in_pieces_does(before, size, offset, length):
+    chunk = bytes(range(100))
+    rope = Rope()
+    for place in range(0, size, 7):
+        rope.append(memoryview(chunk)[before + place : before + min(place + 7, size)])
+    assert ChunkBody(chunk, before, size).read(offset, length) == rope.read(offset, length)
+
+
+def test_an_inspectors_own_error_is_not_taken_for_a_header_that_is_no_plain_one():
+    class Broken(KeepSome):
+        def inspect(self, path, body, store):
+            raise ValueError(path)
+
+    data = layer(directory(b"usr"), file(b"usr/a", b"x"), file(b"usr/b", b"#!/bin/sh"))
+    with pytest.raises(ValueError, match="usr/b"):
+        index(data, inspector=Broken())
