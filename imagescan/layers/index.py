@@ -72,21 +72,19 @@ def index_layer(
         where=where,
         on_bytes=on_bytes,
     )
-    blocks = iter(verified)
     try:
         taken = store or TemporaryColumnStore()
-        return _index(verified, blocks, descriptor, inspector, taken, where, pipelined)
+        return _index(verified, descriptor, inspector, taken, where, pipelined)
     except LayerError as error:
         error.where = error.where or where
         if descriptor is not None and descriptor.digest is not None:
-            for _ in blocks:  # bytes that are not the promised ones explain any damage
+            for _ in verified:  # bytes that are not the promised ones explain any damage
                 pass
         raise
 
 
 def _index(
     verified: VerifiedStream,
-    blocks: Iterator[bytes],
     descriptor: LayerDescriptor | None,
     inspector: ContentInspector,
     store: ColumnStore,
@@ -94,10 +92,11 @@ def _index(
     pipelined: bool,
 ) -> LayerIndex:
     promised = descriptor.diff_id if descriptor else None
+    media_type = descriptor.media_type if descriptor else ""
     algorithm = promised.algorithm if promised else "sha256"
     with ExitStack() as threads:
         ahead = (lambda chunks: threads.enter_context(Pipeline(chunks))) if pipelined else iter
-        compression, inflated = inflate(ahead(blocks), descriptor.media_type if descriptor else "", where)
+        compression, inflated = inflate(ahead(iter(verified)), media_type, where)
         already_hashed = compression is Compression.NONE and algorithm == verified.algorithm
         tar = _HashedTar(ahead(inflated), None if already_hashed else algorithm)
         walk = _Walk(iter(tar), inspector, store)

@@ -44,7 +44,8 @@ class VerifiedStream:
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Chunks of up to ``READ_BYTES``, to the end of the stream.
+        """Chunks of up to ``READ_BYTES``, to the end of the stream; once more, those that are left, and the
+        same verdict.
 
         Raises:
             SizeMismatch: there are more or fewer bytes than promised; more is noticed at once.

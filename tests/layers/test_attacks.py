@@ -221,12 +221,14 @@ def test_a_blob_with_another_digest_is_refused():
         index(blob, LayerDescriptor(0, Digest("sha256", "0" * 64), len(blob), "", None))
 
 
-def test_a_damaged_blob_is_a_digest_error_before_it_is_a_damaged_tar():
-    blob = layer(file(b"a", b"x" * 600), file(b"b"))
+@pytest.mark.parametrize("pipelined", [False, True])
+@pytest.mark.parametrize("length", [600, 9_000_000])
+def test_a_damaged_blob_is_a_digest_error_before_it_is_a_damaged_tar(length, pipelined):
+    blob = layer(file(b"a", b"x" * 600), file(b"b", b"y" * length))
     damaged = bytearray(blob)
     damaged[1536] ^= 1
     with pytest.raises(DigestMismatch):
-        index(bytes(damaged), descriptor(blob))
+        index(bytes(damaged), descriptor(blob), pipelined=pipelined)
 
 
 def test_another_diff_id_is_refused():
