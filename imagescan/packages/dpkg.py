@@ -69,15 +69,26 @@ def read_status(data: bytes) -> Iterator[Package]:
 def _paragraphs(data: bytes) -> Iterator[Mapping[str, str]]:
     """The wanted fields of each paragraph."""
     text = data.decode("utf-8", "surrogateescape")
-    if _UNUSUAL.search(f"\n{text}"):
+    first_line = "\n" + text[: text.find("\n") + 1]
+    if _UNUSUAL.search(first_line) or _UNUSUAL.search(text):
         yield from _read_lines(text)
         return
-    for paragraph in text.split("\n\n"):
+    for paragraph in _split(text):
         fields = _read_fields(f"\n{paragraph}\n")
         if "Package" in fields:
             yield fields
         else:  # no field at all, or too few of them
             yield from _read_lines(paragraph)
+
+
+def _split(text: str) -> Iterator[str]:
+    """The paragraphs of a text one by one: together they would take as much memory again."""
+    start, end = 0, text.find("\n\n")
+    while end >= 0:
+        yield text[start:end]
+        start = end + 2
+        end = text.find("\n\n", start)
+    yield text[start:]
 
 
 def _read_fields(paragraph: str) -> dict[str, str]:
