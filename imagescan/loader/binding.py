@@ -170,7 +170,7 @@ class Binder:
 
     def look_for(self, wanted: Set[Wanted]) -> Survey:
         """Which files answer each of some references; remembered instead of what was looked for before."""
-        self._survey = Survey(self._files.anew(), wanted)
+        self._survey = Survey(self._files, wanted)
         return self._survey
 
     def close_files(self) -> None:

@@ -69,10 +69,12 @@ class Survey:
         answers = self._files.among(file, self._sought)
         if answers.are_none:
             return _NOTHING
+        anyhow = answers.names
         return frozenset(
             [
                 (name, version)
                 for version, names in self._versions.items()
+                if not names.isdisjoint(anyhow)  # of most versions there is nothing to make a set of
                 for name in answers.of(version) & names
             ]
         )

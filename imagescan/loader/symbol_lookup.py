@@ -100,6 +100,11 @@ class AnsweredNames:
         """Whether no reference at all is answered."""
         return not self._by_sort and not self._anyway
 
+    @property
+    def names(self) -> set[bytes]:
+        """The names that answer references of some version."""
+        return {*self._anyway}.union(*self._by_sort.values())
+
     def of(self, version: Version | None) -> frozenset[bytes]:
         """The names that answer references of a version."""
         if self._tests is None:
