@@ -20,8 +20,7 @@ class VerifiedStream:
     """Iterates over a stream's bytes; at the stream's end it raises when they were not as promised.
 
     ``digest`` and ``size`` are the descriptor's, or None where there is no promise. ``on_bytes``
-    is called with the number of bytes of each read. Setting ``hashed`` to false before the second
-    chunk leaves the digest to whoever hashes the same bytes (an uncompressed layer has one digest).
+    is called with the number of bytes of each read.
     """
 
     def __init__(
@@ -40,7 +39,6 @@ class VerifiedStream:
         self._on_bytes = on_bytes
         self._algorithm = digest.algorithm if digest else "sha256"
         self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
-        self.hashed = True
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -56,14 +54,13 @@ class VerifiedStream:
             self.size += len(chunk)
             if self._promised_size is not None and self.size > self._promised_size:
                 raise self._wrong_size("has more than")
-            if self.hashed:
-                update(chunk)
+            update(chunk)
             if on_bytes is not None:
                 on_bytes(len(chunk))
             yield chunk
         if self._promised_size is not None and self.size != self._promised_size:
             raise self._wrong_size(f"ends after {self.size} of")
-        if self.hashed and self._promised is not None:
+        if self._promised is not None:
             check_digest(self._promised, self.digest, self._where, "blob")
 
     @property
