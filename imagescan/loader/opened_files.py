@@ -14,7 +14,7 @@ from imagescan.elf.facts import ElfFacts
 from imagescan.loader.gnu_hash import gnu_hash, gnu_hashes
 from imagescan.loader.symbol_lookup import UNVERSIONED, AnsweredNames, DefinedSymbols, Names, Version
 
-MAXIMUM_OPENED_BYTES = 8 << 20  # of files in which names are looked up; the others are read again
+MAXIMUM_OPENED_BYTES = 4 << 20  # of files in which names are looked up; the others are read again
 MAXIMUM_HASHES = 20_000  # hashes of names remembered
 
 Inode = tuple[int, int]
