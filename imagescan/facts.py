@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
+from imagescan.allocator import give_back_freed_memory
 from imagescan.bundles.archived import Extract
 from imagescan.bundles.bundle import Bundle, BundleKnowledge
 from imagescan.bundles.shipped import ShippedCode, judge_shipped, shipped_files, unread_archives
@@ -37,6 +38,7 @@ from imagescan.startup.tiers import assign_tiers, is_executable
 from imagescan.startup.values import ConfiguredUser, StartupChain
 from imagescan.views import Viewed
 
+PLUGINS_BETWEEN_TRIMS = 300  # that were opened: each leaves a few KiB of holes
 MAXIMUM_PLACES = 20  # places listed for one name that nothing on a search path answers
 
 
@@ -181,6 +183,8 @@ def gather_facts(
         extraction: without it native code in several builds is not judged.
         as_started: the loaders in another process, for what starts as another user or otherwise changed.
     """
+    ownership = read_ownership(filesystem)
+    give_back_freed_memory()
     user = configured_user(manifest.config.user, filesystem)
     around = surroundings(manifest.config, filesystem, user)
     startup = startup_chain(manifest.config, around)
@@ -198,6 +202,8 @@ def gather_facts(
     tiers = {**tiers, **dict.fromkeys(tiers.keys() & loaded, Tier.STARTUP)}
     hosts = _plugin_hosts(files, elves, tiers, closures)
     opened = _open_plugins(elves, tiers, link_maps, hosts, simulation.plugin_map)
+    simulation.forget()  # few programs and files are asked for again
+    give_back_freed_memory()
     tiers = {**tiers, **dict.fromkeys(_failing_variants(elves, tiers, link_maps, opened), Tier.DORMANT)}
     shipped = (
         _shipped(filesystem, elves, hosts, opened, link_maps, extraction) if extraction else ShippedCode()
@@ -217,7 +223,6 @@ def gather_facts(
         missing |= shipped.lacking
         _, named = _survey(filesystem, missing)
     system = _operating_system(filesystem)
-    ownership = read_ownership(filesystem)
     unread = (Incomplete(one.path, f"damaged package database: {one.reason}") for one in ownership.unread)
     return ImageFacts(
         manifest=manifest,
@@ -275,6 +280,8 @@ def _open_plugins(
             found = hosts.open(path, elf, opener)
             if found is not None:
                 opened[path] = found
+                if len(opened) % PLUGINS_BETWEEN_TRIMS == 0:
+                    give_back_freed_memory()
     return opened
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from imagescan import __version__
+from imagescan.allocator import give_back_freed_memory
 from imagescan.bundles.bundle import BundleKnowledge
 from imagescan.cache.session import CacheSession
 from imagescan.cpu_answers import both_answers, levels_in_use
@@ -157,6 +158,7 @@ def _gather(
         lambda one: Simulation(filesystem, in_process(process, one)),
     )
     facts = replace(facts, page_size=process.page_size, kernel=process.stated_kernel)
+    give_back_freed_memory()
     return facts, simulation, closures
 
 

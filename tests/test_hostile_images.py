@@ -13,7 +13,7 @@ from imagescan.elf.reader import read_elf
 from imagescan.errors import LimitExceeded
 from imagescan.judging import ImageScan
 from imagescan.layers.column_store import TemporaryColumnStore
-from imagescan.loader import closures, search, simulate
+from imagescan.loader import binding, closures, search, simulate
 from imagescan.options import ScanOptions
 from imagescan.plugins import hosts
 from imagescan.rules.examples.elf_writer import ElfStandIn, write_elf
@@ -74,6 +74,17 @@ def test_libraries_that_all_need_each_other_are_one_error(
     mesh = {f"usr/lib/{name}": write_elf(ElfStandIn(soname=name, needed=names)) for name in names}
     with pytest.raises(LimitExceeded, match="more than 100 ways"):
         scanned(tmp_path, {"app": program(needed=names), **mesh})
+
+
+@pytest.mark.parametrize("needed", [(), ("libgone.so",)], ids=["together", "one by one"])
+def test_symbols_without_end_that_nothing_defines_are_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(binding, "MAXIMUM_UNANSWERED", 100)
+    wanted = tuple(f"nowhere_{number}" for number in range(60))
+    asking = {f"bin/{number}": program(needed=needed, undefined=wanted) for number in range(2)}
+    with pytest.raises(LimitExceeded, match="do not find more than 100 symbols"):
+        scanned(tmp_path, {"app": program(), **asking})
 
 
 @pytest.mark.parametrize("shared", [True, False])

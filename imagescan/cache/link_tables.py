@@ -101,6 +101,10 @@ class RememberedMaps:
         loader_identity = None if known.loader is None else self._identify(known.loader)
         return BriefLinkMap(known.program, loader_identity, known.problems, remake)
 
+    def forget(self) -> None:
+        """See ``Simulation.forget``; what is kept for other scans stays."""
+        self._simulation.forget()
+
 
 def table_key(layers: Sequence[LayerIndex], process: ProcessEnvironment) -> str:
     """The name under which the link maps of these layers in this environment are kept: it covers the

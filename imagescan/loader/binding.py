@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from imagescan.elf.facts import ElfFacts
 from imagescan.elf.symbols import SymbolReference
+from imagescan.errors import LimitExceeded
 from imagescan.loader.gnu_hash import gnu_hashes
 from imagescan.loader.missing_symbols import MissedReferences, MissingSymbols
 from imagescan.loader.opened_files import Inode, Linked, OpenedFiles
@@ -23,6 +24,7 @@ from imagescan.loader.unanswered import OnlyOnce, Unanswered
 
 PORTION = 25_000  # references that are asked at once; it takes longer than starting another process
 MAXIMUM_FOUND = 50_000  # names remembered because they were found, and as many that were not
+MAXIMUM_UNANSWERED = 4_000_000  # references of one loader's files that others do not answer; seen: 120,000
 
 Asking = tuple[Linked, Sequence[Linked]]
 
@@ -46,6 +48,7 @@ class Binder:
         self._absent: dict[tuple[Inode, Version | None], set[bytes]] = {}
         self._absent_names = 0
         self._residuals: dict[tuple[Inode, ...], tuple[SymbolReference, ...]] = {}
+        self._kept = 0
 
     def missing(
         self,
@@ -129,12 +132,30 @@ class Binder:
         found = self._residuals.get(key)
         if found is None:
             (found,) = self._unanswered.references([(one, direct)])
-            self._residuals[key] = found
+            self._residuals[key] = self.kept(found)
         return found
+
+    def kept(self, references: tuple[SymbolReference, ...]) -> tuple[SymbolReference, ...]:
+        """The same references, counted because they stay in memory.
+
+        Raises:
+            LimitExceeded: they are more than ``MAXIMUM_UNANSWERED`` in all.
+        """
+        self._kept += len(references)
+        if self._kept > MAXIMUM_UNANSWERED:
+            raise LimitExceeded(
+                f"the image's files do not find more than {MAXIMUM_UNANSWERED} symbols",
+                advice="check where the image comes from",
+            )
+        return references
 
     def residuals(self, some: Sequence[Asking]) -> list[tuple[SymbolReference, ...]]:
         """The same of several objects: each of the others is opened once for all of them. Where that takes
-        long, and there is another processor, a second process does some of it."""
+        long, and there is another processor, a second process does some of it.
+
+        Raises:
+            LimitExceeded: see ``kept``.
+        """
         portions = [*_portions(some)]
         unanswered = Unanswered(self._files.anew(), self._references)
         is_wanted = len(portions) > 1 and may_share()
@@ -142,15 +163,16 @@ class Binder:
         done = 0
         with SecondProcess(len(portions), self._symbols(portions), is_wanted=is_wanted) as second:
             while done < len(portions) and second.may_do_next():
-                found += unanswered.references(portions[done])
+                found += map(self.kept, unanswered.references(portions[done]))
                 done += 1
             theirs = some[len(found) :]
             symbols = second.result(len(theirs))
         if symbols is not None:
             rest = zip(theirs, symbols, strict=True)
-            found += [unanswered.references_of(one, left) for (one, _), left in rest]
+            found += [self.kept(unanswered.references_of(one, left)) for (one, _), left in rest]
         else:
-            found += [left for portion in portions[done:] for left in unanswered.references(portion)]
+            for portion in portions[done:]:
+                found += map(self.kept, unanswered.references(portion))
         for (one, direct), left in zip(some, found, strict=True):
             self._residuals[one.inode, *(other.inode for other in direct)] = left
         return found

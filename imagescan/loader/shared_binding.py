@@ -87,4 +87,4 @@ class SharedBinding:
         left = tuple(
             one for one in references if (one.name, version_of(one)) in (by_others if one.copied else by_all)
         )
-        return references if len(left) == len(references) else left  # what is the same is kept once
+        return references if len(left) == len(references) else self._binder.kept(left)

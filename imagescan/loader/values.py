@@ -319,6 +319,10 @@ class LinkMaps(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Give back the memory of what is remembered: it is worked out again when somebody asks."""
+        ...
+
 
 class _Problems:
     """The problems of a link map as attributes of its own."""
