@@ -84,7 +84,7 @@ def run(
         )
         with _Sampler(process.pid) as sampler:
             _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
+            wall = time.perf_counter() - start  # before the sampler ends, which may be busy
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in accept:
             errors.seek(0)
