@@ -124,11 +124,6 @@ def read_lines(data: bytes) -> list[str]:
     return data.decode("utf-8", "surrogateescape").split("\n")
 
 
-def read_list(data: bytes) -> list[str]:
-    """The absolute paths of an ``info/PACKAGE.list``."""
-    return [line for line in read_lines(data) if line.startswith("/") and line != "/."]
-
-
 def read_checksums(data: bytes) -> list[str]:
     """The absolute paths of a ``PACKAGE.md5sums``: all that distroless images keep of lists."""
     lines = read_lines(data)
